@@ -1,0 +1,1 @@
+"""Rigid motions and pinhole cameras."""

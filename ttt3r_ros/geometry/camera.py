@@ -1,0 +1,132 @@
+"""
+Pinhole cameras: intrinsics, their change under resizing and cropping, focal from a pointmap.
+
+Pixel coordinates count pixel *centres* (ROS, OpenCV): the centre of the first pixel is (0, 0) and
+the middle of an image of width W is (W - 1) / 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera without distortion; all in pixels."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    @classmethod
+    def centred(cls, width: int, height: int, focal: float) -> Intrinsics:
+        """Build a camera with square pixels and the principal point in the middle."""
+        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The matrix K [3, 3]."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=float)
+
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """
+        Project camera-frame points.
+
+        :param points: metres [..., 3]
+        :return: pixels (x, y); not finite where z = 0 [..., 2]
+        """
+        with np.errstate(divide='ignore', invalid='ignore'):
+            ratio = points[..., :2] / points[..., 2:]
+        return np.asarray(ratio * [self.fx, self.fy] + [self.cx, self.cy], dtype=np.float64)
+
+    def rays(self) -> NDArray[np.float32]:
+        """Return the viewing ray of every pixel, with z = 1 [height, width, 3]."""
+        x = (np.arange(self.width, dtype=np.float32) - self.cx) / self.fx
+        y = (np.arange(self.height, dtype=np.float32) - self.cy) / self.fy
+        rays = np.ones((self.height, self.width, 3), np.float32)
+        rays[..., 0], rays[..., 1] = x, y[:, None]
+        return rays
+
+
+@dataclass(frozen=True)
+class ImageMapping:
+    """
+    How an image was scaled and then cropped.
+
+    A pixel centre x of the input lies at `(x + 0.5) * scale_x - 0.5 - offset_x` of the output.
+    """
+
+    input_width: int
+    input_height: int
+    width: int
+    height: int
+    scale_x: float
+    scale_y: float
+    offset_x: int
+    offset_y: int
+
+    def to_output(self, camera: Intrinsics) -> Intrinsics:
+        """Return the intrinsics of the output image, from those of the input image."""
+        return Intrinsics(
+            self.width,
+            self.height,
+            camera.fx * self.scale_x,
+            camera.fy * self.scale_y,
+            (camera.cx + 0.5) * self.scale_x - 0.5 - self.offset_x,
+            (camera.cy + 0.5) * self.scale_y - 0.5 - self.offset_y,
+        )
+
+    def to_input(self, camera: Intrinsics) -> Intrinsics:
+        """Return the intrinsics of the input image, from those of the output image."""
+        return Intrinsics(
+            self.input_width,
+            self.input_height,
+            camera.fx / self.scale_x,
+            camera.fy / self.scale_y,
+            (camera.cx + 0.5 + self.offset_x) / self.scale_x - 0.5,
+            (camera.cy + 0.5 + self.offset_y) / self.scale_y - 0.5,
+        )
+
+    def points_to_output(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Map pixel centres of the input image to the output image [..., 2]."""
+        scale, offset = self._scale_offset()
+        return np.asarray((pixels + 0.5) * scale - 0.5 - offset, dtype=np.float64)
+
+    def points_to_input(self, pixels: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Map pixel centres of the output image to the input image [..., 2]."""
+        scale, offset = self._scale_offset()
+        return np.asarray((pixels + 0.5 + offset) / scale - 0.5, dtype=np.float64)
+
+    def _scale_offset(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        scale = np.array([self.scale_x, self.scale_y])
+        return scale, np.array([self.offset_x, self.offset_y], dtype=np.float64)
+
+
+def focal_from_points(points: Tensor, iterations: int = 10) -> Tensor:
+    """
+    Find the focal length that best explains a pointmap, by Weiszfeld's iterations (DUSt3R, 3.3).
+
+    :param points: camera-frame points, principal point in the middle of the image [B, H, W, 3]
+    :param iterations: of the reweighted least squares
+    :return: focal length in pixels [B]
+    """
+    batch, height, width, _ = points.shape
+    x = torch.arange(width, device=points.device, dtype=points.dtype) - (width - 1) / 2
+    y = torch.arange(height, device=points.device, dtype=points.dtype) - (height - 1) / 2
+    pixels = torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1).reshape(1, -1, 2)
+    rays = (points[..., :2] / points[..., 2:]).nan_to_num(0.0, 0.0, 0.0).reshape(batch, -1, 2)
+    dot, square = (rays * pixels).sum(-1), (rays * rays).sum(-1)
+    focal = dot.sum(-1) / square.sum(-1)
+    for _ in range(iterations):
+        distance = (pixels - focal[:, None, None] * rays).norm(dim=-1)
+        weight = distance.clamp(min=1e-8).reciprocal()
+        focal = (weight * dot).sum(-1) / (weight * square).sum(-1)
+    return focal
