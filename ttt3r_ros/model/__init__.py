@@ -1,0 +1,1 @@
+"""The recurrent network: CUT3R's architecture with interchangeable state update rules."""

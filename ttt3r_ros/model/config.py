@@ -1,0 +1,136 @@
+"""Sizes of the network, and the named presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """
+    Everything that shapes the network; the defaults are CUT3R's 512 DPT model.
+
+    :param image_size: pixels of the long side (`fit` long) or of both sides (`fit` square)
+    :param fit: long: scale the long side, crop to patches; square: scale the short side, crop
+    :param resample: antialiased filter for shrinking: lanczos, or area for small networks
+    :param patch_size: pixels per token side; a multiple of 8 with the DPT head
+    :param stem: how patches become tokens: one convolution, or a stack of four (conv)
+    :param stem_width: channels of the first convolution of the conv stem; they double each time
+    :param dpt_widths: channels of the DPT head's four levels, fine to coarse
+    :param dpt_features: channels in which the levels are fused
+    :param dpt_head_width: channels at full resolution
+    :param points: what the head says of a pixel: a free vector, or its depth along the ray of one
+        pinhole camera (pinhole; DPT only)
+    :param world_head: whether points in the world frame can be asked for
+    :param rgb_head: whether the image's own colours can be asked for
+    :param motion_radius: half width of the search for the previous frame's pixels, in half
+        resolution pixels; 0 leaves the correlation with the previous frame out
+    :param motion_width: hidden channels of the correlation
+    """
+
+    image_size: int = 512
+    fit: str = 'long'
+    resample: str = 'lanczos'
+    patch_size: int = 16
+    stem: str = 'patch'
+    stem_width: int = 32
+    encoder_width: int = 1024
+    encoder_depth: int = 24
+    encoder_heads: int = 16
+    decoder_width: int = 768
+    decoder_depth: int = 12
+    decoder_heads: int = 12
+    state_heads: int = 16
+    state_tokens: int = 768
+    memory_slots: int = 256
+    memory_depth: int = 2
+    head: str = 'dpt'
+    dpt_widths: tuple[int, int, int, int] = (96, 192, 384, 768)
+    dpt_features: int = 256
+    dpt_head_width: int = 128
+    points: str = 'free'
+    world_head: bool = True
+    rgb_head: bool = True
+    motion_radius: int = 0
+    motion_width: int = 96
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f'{name} is {getattr(self, name)!r}; choose one of {choices}')
+        self._check_heads()
+        patch = self.patch_size
+        for wrong, reason in (
+            (self.image_size % patch, f'image_size {self.image_size} must be whole patches'),
+            (
+                self.head == 'dpt' and patch % 8,
+                f'patch_size {patch} must be a multiple of 8 (DPT)',
+            ),
+            (self.stem == 'conv' and patch != 8, f'the conv stem has patches of 8, not {patch}'),
+            (self.motion_radius and patch != 8, f'motion needs patches of 8, not {patch}'),
+            (self.points == 'pinhole' and self.head != 'dpt', 'pinhole points need the DPT head'),
+        ):
+            if wrong:
+                raise ValueError(reason)
+
+    def _check_heads(self) -> None:
+        for width, heads, name in (
+            (self.encoder_width, self.encoder_heads, 'encoder'),
+            (self.decoder_width, self.decoder_heads, 'decoder'),
+            (self.decoder_width, self.state_heads, 'state'),
+        ):
+            if width % (4 * heads):
+                raise ValueError(f'{name} width {width} must be a multiple of 4 x {heads} heads')
+
+
+_CHOICES = {
+    'fit': ('long', 'square'),
+    'resample': ('lanczos', 'area'),
+    'stem': ('patch', 'conv'),
+    'head': ('dpt', 'linear'),
+    'points': ('free', 'pinhole'),
+}
+
+_GOLDEN = {
+    'encoder_width': 128,
+    'encoder_depth': 3,
+    'encoder_heads': 8,
+    'decoder_width': 96,
+    'decoder_depth': 4,
+    'decoder_heads': 6,
+    'state_heads': 4,
+    'state_tokens': 30,
+    'memory_slots': 16,
+}
+
+PRESETS: dict[str, NetworkConfig] = {
+    'cut3r_512_dpt': NetworkConfig(),
+    'cut3r_224_linear': NetworkConfig(head='linear', image_size=224, fit='square'),
+    'golden_small': NetworkConfig(**_GOLDEN),  # type: ignore[arg-type]
+    'golden_small_linear': NetworkConfig(**_GOLDEN, head='linear'),  # type: ignore[arg-type]
+    'small': NetworkConfig(
+        image_size=96,
+        resample='area',
+        patch_size=8,
+        stem='conv',
+        stem_width=24,
+        encoder_width=128,
+        encoder_depth=3,
+        encoder_heads=4,
+        decoder_width=128,
+        decoder_depth=3,
+        decoder_heads=4,
+        state_heads=4,
+        state_tokens=48,
+        memory_slots=16,
+        memory_depth=1,
+        dpt_widths=(32, 48, 64, 96),
+        dpt_features=32,
+        dpt_head_width=24,
+        points='pinhole',
+        world_head=False,
+        rgb_head=False,
+        motion_radius=5,
+        motion_width=64,
+    ),
+}

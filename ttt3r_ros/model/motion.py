@@ -1,0 +1,96 @@
+"""
+Correlation of an image with the one before it: an optional aid of small networks.
+
+A network trained for hours on one processor does not discover correspondence by attention
+(docs/training.md); a fixed normalised cross-correlation hands it over. CUT3R's presets have none.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from ttt3r_ros.model.config import NetworkConfig
+
+_POOL = (4, 6)  # rows and columns of the coarse displacement field
+_SHARPNESS = 15.0  # of the softmax over displacements
+
+
+class Motion(nn.Module):
+    """
+    Where each image token was in the previous image.
+
+    Sizes: B batch, H and W pixels, P tokens, D decoder width, K displacements.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.radius = config.motion_radius
+        side = 2 * self.radius + 1
+        width = config.decoder_width
+        self.mix = nn.Conv2d(2 * side**2 + 5, config.motion_width, 1)
+        self.token = nn.Conv2d(config.motion_width, width, 3, stride=2, padding=1)
+        self.pose = nn.Sequential(
+            nn.Linear(3 * _POOL[0] * _POOL[1], width), nn.GELU(), nn.Linear(width, width)
+        )
+        # what moving the window by (x, y) means, as a share of the search radius
+        offset = (torch.arange(side) - self.radius) / self.radius
+        shifts = torch.stack([offset.repeat(side), offset.repeat_interleave(side)])
+        self.register_buffer('shifts', shifts, persistent=False)
+
+    def forward(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Compare two images.
+
+        :param current: from `appearance` [B, 1, H/2, W/2]
+        :param previous: [B, 1, H/2, W/2]
+        :return: to be added to the image tokens [B, P, D] and to the pose token [B, 1, D]
+        """
+        near, far, energy = correlate(current, previous, self.radius)
+        flow = torch.einsum('bkhw,ck->bchw', (far * _SHARPNESS).softmax(1), self.shifts)
+        peak, mean = near.amax(1, keepdim=True), near.mean(1, keepdim=True)
+        x = torch.cat([2 * near, 2 * far, flow, energy, 2 * peak, 4 * mean], dim=1)
+        tokens = self.token(F.gelu(self.mix(x.to(self.mix.weight.dtype))))
+        coarse = F.adaptive_avg_pool2d(torch.cat([flow, peak], dim=1), _POOL).flatten(1)
+        return tokens.flatten(2).transpose(1, 2), self.pose(coarse.to(tokens.dtype))[:, None]
+
+
+def appearance(image: Tensor) -> Tensor:
+    """
+    Reduce an image to what is compared: half resolution, grey, without its local mean.
+
+    :param image: in [-1, 1] [B, 3, H, W]
+    :return: [B, 1, H/2, W/2]
+    """
+    grey = F.avg_pool2d(image.float().mean(1, keepdim=True), 2)
+    return grey - F.avg_pool2d(grey, 5, 1, 2, count_include_pad=False)
+
+
+@torch.no_grad()
+def correlate(current: Tensor, previous: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Correlate windows of 4 and of 8 pixels with all displacements up to a radius.
+
+    :param current: [B, 1, h, w]
+    :param previous: [B, 1, h, w]
+    :param radius: in pixels
+    :return: normalised correlation of small and of large windows, at every second pixel
+        [B, K, h/2, w/2] each, and the log energy of the small ones [B, 1, h/2, w/2]
+    """
+    height, width = current.shape[-2:]
+    padded = F.pad(previous, (radius,) * 4)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1).flatten(1, 3)
+    product, energy = current * windows, windows.square()
+    own = current.square()
+
+    def normalised(size: int) -> Tensor:
+        norm = (_pool(own, size) * _pool(energy, size)).sqrt()
+        return _pool(product, size) / (norm + 1e-3)
+
+    return normalised(4), normalised(8), 0.3 * (_pool(own, 4) + 1e-5).log() + 2
+
+
+def _pool(x: Tensor, size: int) -> Tensor:
+    """Average windows around every second pixel."""
+    return F.avg_pool2d(x, size, 2, size // 2 - 1, count_include_pad=False)

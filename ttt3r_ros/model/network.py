@@ -1,0 +1,329 @@
+"""
+The recurrent network: one image and the state in, points, pose and the next state out.
+
+`Network.step` is pure: whatever is carried from frame to frame is in `State`.
+Sizes: B batch, H and W pixels, P image tokens, S state tokens, M memory slots, E and D widths.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ttt3r_ros.geometry.quaternion import compose
+from ttt3r_ros.model.config import NetworkConfig
+from ttt3r_ros.model.decoder import Decoded, decode
+from ttt3r_ros.model.encoder import (
+    ConvStem,
+    Encoded,
+    PatchEmbed,
+    encode,
+    encoder_blocks,
+    encoder_norm,
+)
+from ttt3r_ros.model.heads import DptHeads, LinearHeads, Tokens
+from ttt3r_ros.model.layers import DecoderBlock, layer_norm
+from ttt3r_ros.model.motion import Motion, appearance
+from ttt3r_ros.model.pose_memory import PoseMemory
+from ttt3r_ros.model.rope import Rotation, grid_positions, rotation, state_positions
+from ttt3r_ros.model.update_rules import UPDATE_RULES, Evidence, Memory, UpdateRule
+
+
+class Previous(NamedTuple):
+    """What the correlation with the previous frame carries on."""
+
+    appearance: Tensor  # [B, 1, H/2, W/2]
+    translation: Tensor  # of its pose, metres [B, 3]
+    quat_wxyz: Tensor  # of its pose [B, 4]
+
+
+class State(NamedTuple):
+    """All that is carried from one image to the next."""
+
+    tokens: Tensor  # [B, S, D]
+    memory: Tensor  # pose memory, keys and values [B, M, 2D]
+    first: Tensor  # true before the first frame, and after a reset [B]
+    rule: Memory = ()  # what the update rule remembers
+    previous: Previous | None = None  # only with `motion_radius`, from the first frame on
+
+
+class Prediction(NamedTuple):
+    """
+    What the network says of one image, in float32.
+
+    Poses are camera to world, the world being the first frame's camera; OpenCV axes, metres.
+    """
+
+    points: Tensor  # camera frame [B, H, W, 3]
+    confidence: Tensor  # at least 1 [B, H, W]
+    translation: Tensor  # [B, 3]
+    quat_wxyz: Tensor  # unit, w >= 0 [B, 4]
+    gate: Tensor | None  # TTT3R's rate, if the rule needs it or it was asked for [B, S]
+    world_points: Tensor | None = None  # if asked for [B, H, W, 3]
+    world_confidence: Tensor | None = None  # if asked for [B, H, W]
+    colors: Tensor | None = None  # in [-1, 1], if asked for [B, H, W, 3]
+
+
+OUTPUTS = frozenset({'gate', 'world', 'colors'})
+"""What can be asked for beside points, confidence and pose; nothing else is computed."""
+
+
+class Network(nn.Module):
+    """CUT3R's network (arXiv 2501.12387) with a choice of state update rules."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, depth = config.decoder_width, config.decoder_depth
+        self.patch_embed = (ConvStem if config.stem == 'conv' else PatchEmbed)(config)
+        self.enc_blocks = encoder_blocks(config)
+        self.enc_norm = encoder_norm(config)
+        self.decoder_embed = nn.Linear(config.encoder_width, width)
+        self.dec_blocks = _decoder_blocks(width, config.decoder_heads, depth)
+        self.dec_norm = layer_norm(width)
+        self.register_tokens = nn.Embedding(config.state_tokens, config.encoder_width)
+        self.decoder_embed_state = nn.Linear(config.encoder_width, width)
+        self.dec_blocks_state = _decoder_blocks(width, config.state_heads, depth)
+        self.dec_norm_state = layer_norm(width)
+        self.pose_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.pose_retriever = PoseMemory(config)
+        self.downstream_head = (DptHeads if config.head == 'dpt' else LinearHeads)(config)
+        if config.motion_radius:
+            self.motion = Motion(config)
+        self._tables: dict[object, dict[str, tuple[Rotation, ...]]] = {}
+
+    @property
+    def levels(self) -> tuple[int, int, int]:
+        """The decoder layers that the DPT head looks at, counted from 1."""
+        depth = self.config.decoder_depth
+        return depth // 2, 3 * depth // 4, depth
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first frame, for a number of independent sequences."""
+        tokens = self.start_tokens().expand(batch, -1, -1)
+        memory = self.pose_retriever.mem.expand(batch, -1, -1)
+        return State(tokens, memory, torch.ones(batch, dtype=torch.bool, device=tokens.device))
+
+    def start_tokens(self) -> Tensor:
+        """Return the state tokens at the start of a sequence [1, S, D]."""
+        tokens: Tensor = self.decoder_embed_state(self.register_tokens.weight)
+        return tokens[None]
+
+    def encode(self, image: Tensor) -> Encoded:
+        """
+        Tokenise images; needs no state, so it can run ahead of the recurrence or in a batch.
+
+        :param image: RGB in [-1, 1], H and W multiples of the patch [B, 3, H, W]
+        """
+        size = self.config.patch_size
+        grid = (image.shape[2] // size, image.shape[3] // size)
+        if image.shape[2] % size or image.shape[3] % size:
+            raise ValueError(
+                f'image of {image.shape[3]}x{image.shape[2]} pixels is not whole patches of {size}'
+            )
+        (table,) = self._rotations(grid, image.device)['encoder']
+        return encode(image, self.patch_embed, self.enc_blocks, self.enc_norm, table)
+
+    def step(
+        self,
+        image: Tensor,
+        state: State,
+        rule: UpdateRule = UPDATE_RULES['ttt3r'],
+        *,
+        update: Tensor | None = None,
+        outputs: frozenset[str] = frozenset(),
+    ) -> tuple[Prediction, State]:
+        """
+        Read one image and write the state; `encode` and `decode` in one.
+
+        :param image: RGB in [-1, 1] [B, 3, H, W]
+        """
+        return self.decode(self.encode(image), state, rule, update=update, outputs=outputs)
+
+    def decode(
+        self,
+        encoded: Encoded,
+        state: State,
+        rule: UpdateRule = UPDATE_RULES['ttt3r'],
+        *,
+        update: Tensor | None = None,
+        outputs: frozenset[str] = frozenset(),
+    ) -> tuple[Prediction, State]:
+        """
+        Decode image and state together, and update the state.
+
+        :param encoded: from `encode`
+        :param state: from `initial_state` or the previous frame
+        :param rule: one of `UPDATE_RULES`
+        :param update: whether the state may change; all may by default [B]
+        :param outputs: which of `OUTPUTS` are wanted too
+        :return: what was seen, and the state for the next frame
+        """
+        tables = self._rotations(encoded.grid, encoded.tokens.device)
+        query = encoded.tokens.mean(dim=1, keepdim=True)
+        embedded = self.decoder_embed(encoded.tokens)
+        pose = self.pose_retriever.read(query, state.memory)
+        pose = torch.where(state.first[:, None, None], self.pose_token.to(pose.dtype), pose)
+        previous = self._previous(encoded, state)
+        stream = torch.cat([pose, embedded], dim=1)
+        if previous is not None:
+            stream = self._add_motion(stream, encoded, previous, state.first)
+        decoded = decode(
+            stream,
+            state.tokens,
+            (self.dec_blocks, self.dec_blocks_state),
+            (tables['image'], tables['state']),
+            self.levels,
+            rule.needs | _needed_by(outputs),
+        )
+        final = self.dec_norm(decoded.levels[-1])
+        tokens = Tokens(
+            [encoded.tokens, *(level[:, 1:] for level in decoded.levels[:-1]), final[:, 1:]],
+            final[:, :1],
+            encoded.fine,
+            encoded.grid,
+        )
+        prediction = self._predict(tokens, decoded, previous, outputs)
+        evidence = Evidence(
+            state.tokens,
+            self.dec_norm_state(decoded.state),
+            self.start_tokens(),
+            state.first,
+            decoded.statistics,
+            encoded.tokens,
+            embedded,
+            tokens.levels[-1],
+        )
+        following = _advance(evidence, rule, state.rule)._replace(
+            memory=self.pose_retriever.write(query, tokens.pose, state.memory)
+        )
+        if previous is not None:
+            seen = Previous(
+                appearance(encoded.image), prediction.translation, prediction.quat_wxyz
+            )
+            following = following._replace(previous=seen)
+        return prediction, following if update is None else _keep(state, following, update)
+
+    def _previous(self, encoded: Encoded, state: State) -> Previous | None:
+        """Return what to compare with; before the first frame, the frame itself at rest."""
+        if not self.config.motion_radius:
+            return None
+        batch, device = encoded.tokens.shape[0], encoded.tokens.device
+        rest = torch.eye(1, 4, device=device).expand(batch, -1)
+        origin = torch.zeros(batch, 3, device=device)
+        if state.previous is None:
+            return Previous(appearance(encoded.image), origin, rest)
+        _, translation, quat = state.previous
+        first = state.first[:, None]
+        return Previous(
+            state.previous.appearance,
+            torch.where(first, origin, translation),
+            torch.where(first, rest, quat),
+        )
+
+    def _add_motion(
+        self, stream: Tensor, encoded: Encoded, previous: Previous, first: Tensor
+    ) -> Tensor:
+        """Add to pose and image tokens [B, 1 + P, D] where they were in the previous image."""
+        tokens, pose = self.motion(appearance(encoded.image), previous.appearance)
+        cue = torch.cat([pose, tokens], dim=1)
+        return stream + torch.where(first[:, None, None], torch.zeros_like(cue), cue)
+
+    def _predict(
+        self,
+        tokens: Tokens,
+        decoded: Decoded,
+        previous: Previous | None,
+        outputs: frozenset[str],
+    ) -> Prediction:
+        """Run the heads that are wanted."""
+        head = self.downstream_head
+        points, confidence = head.camera_points(tokens)
+        translation, quat = head.pose_head(tokens.pose)
+        if previous is not None:  # with motion the head says the motion since the previous frame
+            translation, quat = compose(
+                previous.translation, previous.quat_wxyz, (translation, quat)
+            )
+        logit = decoded.statistics.mean_logit
+        prediction = Prediction(
+            points, confidence, translation, quat, None if logit is None else logit.sigmoid()
+        )
+        if 'world' in outputs:
+            table = self._rotations(tokens.grid, points.device)['grid'][0]
+            world_points, world_confidence = head.world_points(tokens, table)
+            prediction = prediction._replace(
+                world_points=world_points, world_confidence=world_confidence
+            )
+        if 'colors' in outputs:
+            prediction = prediction._replace(colors=head.colors(tokens))
+        return prediction
+
+    def _rotations(
+        self, grid: tuple[int, int], device: torch.device
+    ) -> dict[str, tuple[Rotation, ...]]:
+        """
+        Tabulate, once per size, the rotations of own and other positions of each block.
+
+        The pose token sits at (-1, -1), outside the image.
+        """
+        key = (grid, device)
+        if key not in self._tables:
+            with torch.inference_mode(False):  # the tables must also serve training
+                self._tables[key] = _tabulate(self.config, grid, device)
+        return self._tables[key]
+
+
+def _tabulate(
+    config: NetworkConfig, grid: tuple[int, int], device: torch.device
+) -> dict[str, tuple[Rotation, ...]]:
+    pixels = grid_positions(*grid)
+    image = torch.cat([torch.full((1, 2), -1), pixels]).to(device)
+    state = state_positions(config.state_tokens).to(device)
+    encoder_head = config.encoder_width // config.encoder_heads
+    image_head = config.decoder_width // config.decoder_heads
+    state_head = config.decoder_width // config.state_heads
+    return {
+        'encoder': (rotation(pixels.to(device), encoder_head),),
+        'grid': (rotation(pixels.to(device), image_head),),
+        'image': (rotation(image, image_head), rotation(state, image_head)),
+        'state': (rotation(state, state_head), rotation(image, state_head)),
+    }
+
+
+def _decoder_blocks(width: int, heads: int, depth: int) -> nn.ModuleList:
+    return nn.ModuleList(DecoderBlock(width, heads) for _ in range(depth))
+
+
+def _needed_by(outputs: frozenset[str]) -> frozenset[str]:
+    """Check the wanted outputs, and say which statistics they need."""
+    assert outputs <= OUTPUTS, f'unknown outputs {set(outputs - OUTPUTS)}'
+    return frozenset({'mean_logit'} if 'gate' in outputs else ())
+
+
+def _advance(evidence: Evidence, rule: UpdateRule, memory: Memory) -> State:
+    """Update the state tokens (TTT3R, Eq. 8); a first frame replaces them whatever the rule."""
+    tokens, memory = rule(evidence, memory)
+    first = evidence.first
+    tokens = torch.where(first[:, None, None], evidence.new, tokens)
+    return State(tokens, evidence.old, torch.zeros_like(first), memory)
+
+
+def _keep(old: State, new: State, update: Tensor) -> State:
+    """Take the new state where an update is allowed, and the old one elsewhere."""
+
+    def choose(before: Tensor, after: Tensor) -> Tensor:
+        mask = update.view(-1, *(1,) * (after.dim() - 1))
+        return torch.where(mask, after, before.to(after.dtype))
+
+    # memories that did not exist yet need no protection: `first` makes everybody ignore them
+    return State(
+        choose(old.tokens, new.tokens),
+        choose(old.memory, new.memory),
+        torch.where(update, new.first, old.first),
+        tuple(map(choose, old.rule, new.rule)) if old.rule else new.rule,
+        new.previous
+        if old.previous is None or new.previous is None
+        else Previous(*map(choose, old.previous, new.previous)),
+    )
