@@ -72,25 +72,35 @@ def correlate(current: Tensor, previous: Tensor, radius: int) -> tuple[Tensor, T
     """
     Correlate windows of 4 and of 8 pixels with all displacements up to a radius.
 
+    Channels come last in memory, where averaging over windows is fast.
+
     :param current: [B, 1, h, w]
     :param previous: [B, 1, h, w]
     :param radius: in pixels
     :return: normalised correlation of small and of large windows, at every second pixel
         [B, K, h/2, w/2] each, and the log energy of the small ones [B, 1, h/2, w/2]
     """
-    height, width = current.shape[-2:]
     padded = F.pad(previous, (radius,) * 4)
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1).flatten(1, 3)
-    product, energy = current * windows, windows.square()
-    own = current.square()
-
-    def normalised(size: int) -> Tensor:
-        norm = (_pool(own, size) * _pool(energy, size)).sqrt()
-        return _pool(product, size) / (norm + 1e-3)
-
-    return normalised(4), normalised(8), 0.3 * (_pool(own, 4) + 1e-5).log() + 2
+    own = _average(current.square(), 2)
+    product = _average(current * _windows(padded, radius, 1), 2)
+    energy = _windows(_average(padded.square(), 1), radius, 2)
+    small = product / ((own * energy).sqrt() + 1e-3)
+    wide_norm = (_widen(own) * _widen(energy)).sqrt()
+    return small, _widen(product) / (wide_norm + 1e-3), 0.3 * (own + 1e-5).log() + 2
 
 
-def _pool(x: Tensor, size: int) -> Tensor:
-    """Average windows around every second pixel."""
-    return F.avg_pool2d(x, size, 2, size // 2 - 1, count_include_pad=False)
+def _windows(image: Tensor, radius: int, step: int) -> Tensor:
+    """Lay the surroundings of every `step`th pixel out as channels [B, K, h / step, w / step]."""
+    side = 2 * radius + 1
+    surroundings = image[:, 0].unfold(1, side, step).unfold(2, side, step)
+    return surroundings.flatten(3).movedim(3, 1)
+
+
+def _average(x: Tensor, step: int) -> Tensor:
+    """Average windows of 4 x 4 pixels around every `step`th one."""
+    return F.avg_pool2d(x, 4, step, 1, count_include_pad=False)
+
+
+def _widen(x: Tensor) -> Tensor:
+    """Turn averages over 4 pixels into averages over 8."""
+    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
