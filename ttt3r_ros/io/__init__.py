@@ -1,0 +1,1 @@
+"""Reading recordings and writing results; no ROS installation is needed for any of it."""

@@ -1,0 +1,197 @@
+"""rosbag2 recordings (sqlite3 and MCAP), read without a ROS installation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+import logging
+from pathlib import Path
+import struct
+from typing import Any
+
+import apsw
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.interfaces import Connection
+from rosbags.typesys import Stores, get_typestore
+
+from ttt3r_ros.errors import DatasetError, ImageError
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.geometry.se3 import Transform
+from ttt3r_ros.io import ros_messages
+from ttt3r_ros.io.association import associate
+from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, Sequence
+
+BAG_SUFFIXES = frozenset({'.db3', '.mcap'})
+IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+POSE_TYPES = (
+    'geometry_msgs/msg/PoseStamped',
+    'geometry_msgs/msg/PoseWithCovarianceStamped',
+    'geometry_msgs/msg/TransformStamped',
+    'nav_msgs/msg/Odometry',
+)
+_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+_logger = logging.getLogger(__name__)
+# What the bag reader raises on damaged files, beside its own errors.
+_DAMAGED = (apsw.Error, LookupError, MemoryError, TypeError, ValueError, struct.error)
+
+
+class Bag(Sequence):
+    """
+    The images of one topic, in recorded order.
+
+    :param path: folder of the bag, or one storage file (.mcap, .db3)
+    :param topic: of the images, raw or compressed; empty: the only one there is
+    :param depth_topic: of depth registered to the images; paired by stamp (< 0.02 s)
+    :param pose_topic: of poses of the camera's optical frame; paired by stamp (< 0.02 s)
+    :raises DatasetError: if the bag cannot be read, or a topic is missing or ambiguous
+    """
+
+    def __init__(
+        self, path: Path, *, topic: str = '', depth_topic: str = '', pose_topic: str = ''
+    ) -> None:
+        super().__init__(path.stem)
+        self._path = _storage(path)
+        self._depth_topic = depth_topic
+        self._poses: dict[int, Transform] = {}
+        self._depth_times: dict[int, int] = {}
+        with _open(self._path) as reader:
+            self._topic = topic or _only_image_topic(reader)
+            images = _connection(reader, self._topic, IMAGE_TYPES)
+            self._count = images.msgcount
+            if not self._count:
+                raise DatasetError(f'topic {self._topic} of the bag {path} has no messages')
+            self.intrinsics = _camera(reader, self._topic)
+            if depth_topic or pose_topic:
+                self._pair(reader, _stamps(reader, images)[0], pose_topic)
+        self.has_poses, self.has_depth = bool(self._poses), bool(self._depth_times)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Frame]:
+        with _open(self._path) as reader:
+            images = _connection(reader, self._topic, IMAGE_TYPES)
+            for index, (time, message) in enumerate(_messages(reader, images)):
+                yield Frame(
+                    index,
+                    ros_messages.stamp_seconds(message, time),
+                    partial(self._image, message, index),
+                    self._poses.get(index),
+                    self._depth_loader(reader, index),
+                )
+
+    def _pair(self, reader: AnyReader, stamps: list[float], pose_topic: str) -> None:
+        if pose_topic:
+            connection = _connection(reader, pose_topic, POSE_TYPES)
+            other = _stamps(reader, connection)[0]
+            poses = [ros_messages.pose(message) for _, message in _messages(reader, connection)]
+            self._poses = {i: poses[j] for i, j in associate(stamps, other).items()}
+        if self._depth_topic:
+            connection = _connection(reader, self._depth_topic, IMAGE_TYPES)
+            other, times = _stamps(reader, connection)
+            self._depth_times = {i: times[j] for i, j in associate(stamps, other).items()}
+
+    def _depth_loader(self, reader: AnyReader, index: int) -> partial[DepthImage] | None:
+        """Take the message out of the bag now, for it will be closed when the depth is asked."""
+        if index not in self._depth_times:
+            return None
+        time = self._depth_times[index]
+        connection = _connection(reader, self._depth_topic, IMAGE_TYPES)
+        _, message = next(_messages(reader, connection, time))
+        return partial(self._depth, message, index)
+
+    def _image(self, message: Any, index: int) -> ColorImage:
+        try:
+            return ros_messages.rgb_image(message)
+        except ImageError as error:
+            raise DatasetError(f'{self._path}: {self._topic}, image {index}: {error}') from error
+
+    def _depth(self, message: Any, index: int) -> DepthImage:
+        try:
+            return ros_messages.depth_image(message)
+        except ImageError as error:
+            raise DatasetError(f'{self._path}: {self._depth_topic}, {index}: {error}') from error
+
+
+def _storage(path: Path) -> Path:
+    """Find the storage file where a recording was cut off before its metadata were written."""
+    if path.is_file() or (path / 'metadata.yaml').is_file():
+        return path
+    files = sorted(entry for entry in path.iterdir() if entry.suffix in BAG_SUFFIXES)
+    if len(files) != 1:
+        raise DatasetError(f'{path} has {len(files)} storage files and no metadata.yaml')
+    return files[0]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[AnyReader]:
+    try:
+        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+            yield reader
+    except (AnyReaderError, OSError) as error:
+        raise DatasetError(f'cannot read the bag {path}: {error}') from error
+    except _DAMAGED as error:
+        raise DatasetError(f'the bag {path} is damaged: {error!r}') from error
+
+
+def _messages(
+    reader: AnyReader, connection: Connection, time: int | None = None
+) -> Iterator[tuple[int, Any]]:
+    """Read the messages of a topic, or those that were recorded at one time (nanoseconds)."""
+    stop = None if time is None else time + 1
+    for _, recorded, data in reader.messages([connection], start=time, stop=stop):
+        yield recorded, reader.deserialize(data, connection.msgtype)
+
+
+def _stamps(reader: AnyReader, connection: Connection) -> tuple[list[float], list[int]]:
+    """Return the stamps of a topic's messages [s], and when they were recorded [ns]."""
+    times, stamps = [], []
+    for time, message in _messages(reader, connection):
+        times.append(time)
+        stamps.append(ros_messages.stamp_seconds(message, time))
+    return stamps, times
+
+
+def _connection(reader: AnyReader, topic: str, types: tuple[str, ...]) -> Connection:
+    for connection in reader.connections:
+        if connection.topic == topic:
+            if connection.msgtype in types:
+                return connection
+            raise DatasetError(f'topic {topic} is {connection.msgtype}, not {" or ".join(types)}')
+    fitting = [item.topic for item in reader.connections if item.msgtype in types]
+    raise DatasetError(f'the bag has no topic {topic}; it has {_listed(fitting)}')
+
+
+def _only_image_topic(reader: AnyReader) -> str:
+    images = [item for item in reader.connections if item.msgtype in IMAGE_TYPES]
+    # Depth is an image too; its encoding tells.
+    topics = [item.topic for item in images if len(images) == 1 or not _is_depth(reader, item)]
+    if len(topics) == 1:
+        return topics[0]
+    if topics:
+        raise DatasetError(f'the bag has several image topics, choose one: {_listed(topics)}')
+    everything = [item.topic for item in reader.connections]
+    raise DatasetError(f'the bag has no image topic; it has {_listed(everything)}')
+
+
+def _is_depth(reader: AnyReader, connection: Connection) -> bool:
+    first = next(_messages(reader, connection), None)
+    return first is not None and ros_messages.is_depth(first[1])
+
+
+def _camera(reader: AnyReader, topic: str) -> Intrinsics | None:
+    """Read the CameraInfo that stands beside the images, by image_transport's convention."""
+    parts = topic.split('/')
+    names = {'/'.join([*parts[:-1], 'camera_info']), '/'.join([*parts[:-2], 'camera_info'])}
+    for connection in reader.connections:
+        if connection.topic in names and connection.msgtype == _INFO_TYPE:
+            for _, message in _messages(reader, connection):
+                if any(message.d):
+                    _logger.warning('%s: lens distortion is not corrected', connection.topic)
+                return ros_messages.intrinsics(message)
+    return None
+
+
+def _listed(topics: list[str]) -> str:
+    return ', '.join(sorted(topics)) or 'none'

@@ -1,0 +1,114 @@
+"""Image files: colour and depth as arrays, and folders of images as recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as ListLike
+from functools import partial
+from pathlib import Path
+import re
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, FrameList
+
+IMAGE_SUFFIXES = frozenset(
+    {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
+)
+FRAME_RATE = 30.0  # Hz, of images that carry no time
+_ROTATED = 5  # EXIF orientations from here on swap width and height
+_ORIENTATION = 0x0112  # EXIF tag
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # by Pillow
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Return a sorting key by which `frame2` comes before `frame10`."""
+    parts = re.split(r'(\d+)', name)
+    return [(int(part), part) if part.isdecimal() else (0, part) for part in parts]
+
+
+def load_image(path: Path) -> ColorImage:
+    """
+    Read a colour image, upright as its EXIF data tells.
+
+    :return: RGB [H, W, 3]
+    :raises DatasetError: if the file is missing, truncated or no image
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith('I'):  # 16 bit grey, which Pillow would clip
+                grey = np.asarray(upright).astype(np.uint32) >> 8
+                return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+            return np.array(upright.convert('RGB'))
+    except _UNREADABLE as error:
+        raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
+
+
+def load_depth(path: Path, *, per_metre: float) -> DepthImage:
+    """
+    Read a depth image of integers; 0 and 65535 mean that nothing was measured.
+
+    :param per_metre: what the integers count in one metre
+    :return: metres, NaN where invalid [H, W]
+    :raises DatasetError: if the file is missing, truncated or no depth image
+    """
+    try:
+        with Image.open(path) as image:
+            raw = np.asarray(image)
+    except _UNREADABLE as error:
+        raise DatasetError(f'cannot read the depth image {path}: {_reason(error)}') from error
+    if raw.ndim != 2 or raw.dtype == np.uint8:
+        raise DatasetError(f'{path} is no depth image: one channel of 16 bits is needed')
+    depth = raw.astype(np.float32) / np.float32(per_metre)
+    depth[(raw == 0) | (raw == 65535)] = np.nan
+    return depth
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """
+    Return width and height of the upright image, from the file's header alone.
+
+    :raises DatasetError: if the file is missing or no image
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            rotated = image.getexif().get(_ORIENTATION, 1) >= _ROTATED
+    except _UNREADABLE as error:
+        raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
+    return (height, width) if rotated else (width, height)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List the image files of a folder in natural order."""
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    visible = [path for path in paths if path.is_file() and not path.name.startswith('.')]
+    return sorted(visible, key=lambda path: natural_key(path.name))
+
+
+def open_images(paths: ListLike[Path], name: str, *, unordered: bool = False) -> FrameList:
+    """
+    Make a recording of image files.
+
+    They are taken as a collection of photographs where their sizes differ, or where their names
+    differ in more than numbers; else as successive frames.
+
+    :param unordered: take them as photographs in any case
+    :raises DatasetError: naming the first file that is no image
+    """
+    sizes = {image_size(path) for path in paths}
+    patterns = {re.sub(r'\d+', '#', path.name) for path in paths}
+    ordered = not unordered and len(sizes) == 1 and len(patterns) == 1
+    frames = [
+        Frame(index, index / FRAME_RATE, partial(load_image, path))
+        for index, path in enumerate(paths)
+    ]
+    return FrameList(name, frames, ordered=ordered)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return 'there is no such file'
+    return str(error).partition(':')[0] if 'cannot identify' in str(error) else str(error)

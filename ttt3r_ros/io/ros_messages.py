@@ -1,0 +1,134 @@
+"""
+ROS messages, as `rosbags` gives them, to arrays; works on any object with the message's fields.
+
+Colour conversion follows the table of `rosbags-image`; padded rows, planar YUV and one-channel
+JPEG are dealt with here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.image import image as rosbags_image
+
+from ttt3r_ros.errors import ImageError
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
+from ttt3r_ros.io.frames import ColorImage, DepthImage
+
+# Images without a colour order were filled by OpenCV programs, as a rule.
+_OPENCV_ORDER = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
+_PLANAR = frozenset({'nv12', 'nv21'})  # one and a half rows of bytes per row of pixels
+_DEPTH_ENCODINGS = frozenset({'16UC1', '32FC1'})
+_COMPRESSED_DEPTH_HEADER = 12  # bytes in front of the PNG, by compressed_depth_image_transport
+
+
+def stamp_seconds(message: Any, recorded_ns: int) -> float:
+    """Return the header's stamp, or the time of recording where the stamp was left empty."""
+    stamp = message.header.stamp
+    nanoseconds = stamp.sec * 1_000_000_000 + stamp.nanosec
+    return float((nanoseconds or recorded_ns) / 1e9)
+
+
+def is_depth(message: Any) -> bool:
+    """Tell depth from colour, by the encoding of an Image or the format of a CompressedImage."""
+    if hasattr(message, 'format'):
+        return 'compressedDepth' in message.format
+    return message.encoding in _DEPTH_ENCODINGS
+
+
+def rgb_image(message: Any) -> ColorImage:
+    """
+    Decode a colour image.
+
+    :param message: sensor_msgs Image or CompressedImage
+    :return: RGB [H, W, 3]
+    :raises ImageError: if the encoding has no colours, or the data do not fill the image
+    """
+    if hasattr(message, 'format'):
+        bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    encoding = _OPENCV_ORDER.get(message.encoding, message.encoding)
+    pixels = _pixels(message, encoding)
+    try:
+        rgb = rosbags_image.convert_color(pixels, encoding, 'rgb8')
+    except (rosbags_image.ImageError, cv2.error) as error:
+        raise ImageError(f'an image of encoding {encoding!r} has no colours: {error}') from error
+    return np.ascontiguousarray(rgb, dtype=np.uint8)
+
+
+def depth_image(message: Any) -> DepthImage:
+    """
+    Decode a depth image: 16UC1 in millimetres, 32FC1 in metres (REP-118), or PNG of the former.
+
+    :param message: sensor_msgs Image or CompressedImage
+    :return: metres, NaN where invalid [H, W]
+    :raises ImageError: if the message holds no depth, or too few data
+    """
+    if not is_depth(message):
+        kind = getattr(message, 'format', '') or message.encoding
+        raise ImageError(f'{kind!r} is no depth image; 16UC1 or 32FC1 is needed')
+    if hasattr(message, 'format'):
+        png = np.frombuffer(message.data, np.uint8)[_COMPRESSED_DEPTH_HEADER:]
+        pixels = cv2.imdecode(png, cv2.IMREAD_UNCHANGED) if png.size else None
+        if pixels is None or '32FC1' in message.format:
+            raise ImageError(f'depth image (format {message.format!r}) cannot be decoded')
+    else:
+        pixels = _pixels(message, message.encoding)
+    per_metre = 1000.0 if pixels.dtype == np.uint16 else 1.0
+    depth = pixels.astype(np.float32) / np.float32(per_metre)
+    depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
+    return depth
+
+
+def pose(message: Any) -> Transform:
+    """
+    Read a pose [4, 4].
+
+    :param message: PoseStamped, PoseWithCovarianceStamped, Odometry or TransformStamped
+    :raises ValueError: if the quaternion is zero
+    """
+    holder = message
+    while hasattr(holder, 'pose'):
+        holder = holder.pose
+    position = holder.position if hasattr(holder, 'position') else holder.transform.translation
+    q = holder.orientation if hasattr(holder, 'orientation') else holder.transform.rotation
+    return from_translation_quat([position.x, position.y, position.z], [q.w, q.x, q.y, q.z])
+
+
+def intrinsics(message: Any) -> Intrinsics | None:
+    """Read the pinhole of a CameraInfo; none if the camera is not calibrated."""
+    fx, _, cx, _, fy, cy, *_ = (float(value) for value in message.k)
+    if fx <= 0 or fy <= 0:
+        return None
+    return Intrinsics(message.width, message.height, fx, fy, cx, cy)
+
+
+def _pixels(message: Any, encoding: str) -> NDArray[Any]:
+    """Take rows of pixels out of the bytes: without padding, in this machine's byte order."""
+    try:
+        _, _, type_name, channels = rosbags_image.to_cvtype(encoding)
+    except rosbags_image.ImageError as error:
+        raise ImageError(f'unknown image encoding {encoding!r}') from error
+    dtype = np.dtype(type_name)
+    rows = message.height * 3 // 2 if encoding in _PLANAR else message.height
+    row_bytes = message.width * channels * dtype.itemsize
+    data = np.frombuffer(message.data, np.uint8)
+    if not row_bytes or not rows or message.step < row_bytes or data.size < rows * message.step:
+        raise ImageError(
+            f'{message.width}x{message.height} image of encoding {encoding!r} and step '
+            f'{message.step} cannot have {data.size} bytes'
+        )
+    packed = np.ascontiguousarray(
+        data[: rows * message.step].reshape(rows, message.step)[:, :row_bytes]
+    )
+    pixels = packed.view(dtype).reshape(rows, message.width, channels)
+    if bool(message.is_bigendian) != (sys.byteorder == 'big'):
+        pixels = pixels.byteswap()
+    return pixels[..., 0] if channels == 1 else pixels
