@@ -42,13 +42,16 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
-def write_ply(path: Path, points: NDArray[np.floating], colors: NDArray[np.uint8]) -> None:
+def write_ply(
+    path: Path, points: NDArray[np.floating], colors: NDArray[np.uint8], comment: str = 'metres'
+) -> None:
     """
     Write a coloured point cloud as binary PLY.
 
     :param path: of the file
-    :param points: metres, in the frame of the first camera (x right, y down, z ahead) [N, 3]
+    :param points: metres [N, 3]
     :param colors: RGB [N, 3]
+    :param comment: one line for the header, ASCII
     :raises ValueError: if there is not one colour for each point
     """
     if points.shape != colors.shape or points.ndim != 2 or points.shape[1] != 3:
@@ -60,7 +63,7 @@ def write_ply(path: Path, points: NDArray[np.floating], colors: NDArray[np.uint8
         vertices[color] = colors[:, column]
     header = (
         'ply\nformat binary_little_endian 1.0\n'
-        'comment metres; x right, y down, z ahead of the first camera\n'
+        f'comment {comment}\n'
         f'element vertex {len(points)}\n'
         'property float x\nproperty float y\nproperty float z\n'
         'property uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n'
@@ -103,18 +106,21 @@ def write_depth_png(path: Path, depth: NDArray[np.floating]) -> None:
 
 
 def write_intrinsics(
-    path: Path, cameras: Sequence[Intrinsics], stamps: Sequence[float] | None = None
+    path: Path, indices: Sequence[int], stamps: Sequence[float], cameras: Sequence[Intrinsics]
 ) -> None:
     """
     Write the intrinsics of all frames, and their median where all images have one size, as JSON.
 
     :param path: of the file
-    :param cameras: of the recorded images, one for each frame
+    :param indices: position of each frame in the recording
     :param stamps: seconds
+    :param cameras: of the recorded images, one for each frame
+    :raises ValueError: if the three differ in length
     """
-    frames = [_camera_fields(camera) for camera in cameras]
-    for frame, stamp in zip(frames, stamps or [], strict=False):
-        frame['stamp'] = stamp
+    frames = [
+        {'index': index, 'stamp': stamp, **_camera_fields(camera)}
+        for index, stamp, camera in zip(indices, stamps, cameras, strict=True)
+    ]
     same_size = len({(camera.width, camera.height) for camera in cameras}) == 1
     content = {
         'model': 'pinhole',

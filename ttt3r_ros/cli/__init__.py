@@ -1,0 +1,1 @@
+"""The command `ttt3r`."""

@@ -1,0 +1,77 @@
+"""Command line options out of configuration dataclasses."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from ttt3r_ros.errors import Ttt3rError
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.settings import settings_of
+
+Config = TypeVar('Config')
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, config: type[Any], without: Collection[str] = ()
+) -> None:
+    """
+    Add an option for each setting of a configuration dataclass.
+
+    :param parser: gets a group of options
+    :param config: dataclass whose fields are made by `settings.setting`
+    :param without: names of settings that get no option
+    """
+    group = parser.add_argument_group((config.__doc__ or '').strip().splitlines()[0].rstrip('.'))
+    defaults = {item.name: item.default for item in fields(config)}
+    for name, declared in settings_of(config).items():
+        if name in without:
+            continue
+        default = defaults[name]
+        shown = '' if default == '' else f' (default: {default})'
+        options: dict[str, Any] = {
+            'default': default,
+            'help': (declared.description + shown).replace('%', '%%'),
+        }
+        if isinstance(default, bool):
+            options['action'] = argparse.BooleanOptionalAction
+        else:
+            options.update(type=type(default), choices=declared.choices)
+            options['metavar'] = None if declared.choices else _metavar(default)
+        group.add_argument(f'--{name.replace("_", "-")}', **options)
+
+
+def settings_from(arguments: argparse.Namespace, config: type[Config], **changes: Any) -> Config:
+    """
+    Build the configuration from parsed options.
+
+    :param changes: settings that shall have another value than the options say
+    :raises Ttt3rError: if a value is outside its limits
+    """
+    names = [name for name in settings_of(config) if hasattr(arguments, name)]
+    values = {name: getattr(arguments, name) for name in names}
+    try:
+        return config(**(values | changes))
+    except ValueError as error:
+        raise Ttt3rError(str(error)) from error
+
+
+def parse_camera(text: str, width: int, height: int) -> Intrinsics:
+    """
+    Read `fx,fy,cx,cy` in pixels of an image of known size.
+
+    :raises Ttt3rError: if the text is no such camera
+    """
+    try:
+        fx, fy, cx, cy = (float(part) for part in text.split(','))
+    except ValueError as error:
+        raise Ttt3rError(f'--camera is {text!r}; fx,fy,cx,cy in pixels is needed') from error
+    if not (fx > 0 and fy > 0):
+        raise Ttt3rError(f'--camera is {text!r}; focal lengths must be positive')
+    return Intrinsics(width, height, fx, fy, cx, cy)
+
+
+def _metavar(default: object) -> str:
+    return {int: 'N', float: 'X'}.get(type(default), 'TEXT')
