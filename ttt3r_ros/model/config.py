@@ -130,7 +130,7 @@ PRESETS: dict[str, NetworkConfig] = {
         points='pinhole',
         world_head=False,
         rgb_head=False,
-        motion_radius=5,
+        motion_radius=4,
         motion_width=64,
     ),
 }
