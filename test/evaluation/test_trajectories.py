@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import copy
 
-from evo.core import metrics, sync
-from evo.core.trajectory import PosePath3D, PoseTrajectory3D
+from evo.core import metrics
+from evo.core.trajectory import PosePath3D
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -12,7 +12,6 @@ from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.evaluation.trajectories import (
     absolute_trajectory_error,
     align,
-    associate_stamps,
     relative_pose_error,
     umeyama,
 )
@@ -130,32 +129,3 @@ def test_unusable_trajectories_are_refused():
     broken[17, 0, 3] = np.nan
     with pytest.raises(ReconstructionError, match='pose 17 of the estimate'):
         align(broken, truth)
-
-
-def test_stamps_are_paired_greedily_and_once():
-    first = np.array([0.0, 0.010, 1.0, 2.0])
-    second = np.array([0.009, 1.015, 2.02, 5.0])
-    pairs = associate_stamps(first, second)
-    assert pairs.tolist() == [[1, 0], [2, 1]]  # 2.0 and 2.02 are not closer than 0.02
-
-
-def test_stamps_need_not_be_sorted():
-    assert associate_stamps(np.array([3.0, 1.0]), np.array([1.0, 3.0])).tolist() == [
-        [1, 0],
-        [0, 1],
-    ]
-    assert associate_stamps(np.array([]), np.array([1.0])).shape == (0, 2)
-
-
-def test_stamps_are_paired_as_evo_does_on_separated_times():
-    rng = np.random.default_rng(11)
-    first = np.cumsum(rng.uniform(0.05, 0.1, 50)) + 1.3e9
-    second = first[::2] + rng.uniform(-0.019, 0.019, 25)
-    pairs = associate_stamps(first, second)
-    paths = [
-        PoseTrajectory3D(timestamps=times, poses_se3=[np.eye(4)] * len(times))
-        for times in (first, second)
-    ]
-    a, b = sync.associate_trajectories(*paths, max_diff=0.02)
-    np.testing.assert_array_equal(first[pairs[:, 0]], a.timestamps)
-    np.testing.assert_array_equal(second[pairs[:, 1]], b.timestamps)

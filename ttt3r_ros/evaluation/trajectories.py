@@ -1,5 +1,5 @@
 """
-Errors of camera trajectories: alignment (Umeyama), ATE and RPE, association by time.
+Errors of camera trajectories: alignment (Umeyama), ATE and RPE.
 
 Definitions follow Sturm et al., "A benchmark for the evaluation of RGB-D SLAM systems" (2012), and
 equal those of the tool `evo`, against which they are tested.
@@ -134,35 +134,3 @@ def relative_pose_error(
     error = inverse(true_motion) @ motion
     translation = np.sqrt(np.mean(np.sum(error[:, :3, 3] ** 2, axis=1)))
     return RelativeError(float(translation), float(np.sqrt(np.mean(rotation_angle(error) ** 2))))
-
-
-def associate_stamps(
-    first: NDArray[np.floating], second: NDArray[np.floating], tolerance: float = 0.02
-) -> NDArray[np.intp]:
-    """
-    Pair two lists of times greedily, nearest pairs first (TUM's associate.py).
-
-    :param first: seconds, in any order [N]
-    :param second: seconds, in any order [M]
-    :param tolerance: pairs are closer than this, in seconds
-    :return: indices (i, j) of the pairs, by time of the first; each used once [K, 2]
-    """
-    order = np.argsort(second, kind='stable')
-    times = np.asarray(second, dtype=np.float64)[order]
-    low = np.searchsorted(times, first - tolerance, side='left')
-    high = np.searchsorted(times, first + tolerance, side='right')
-    candidates = [
-        (abs(first[i] - times[j]), i, int(order[j]))
-        for i in range(len(first))
-        for j in range(low[i], high[i])
-    ]
-    used_first: set[int] = set()
-    used_second: set[int] = set()
-    pairs = []
-    for gap, i, j in sorted(candidates):
-        if gap < tolerance and i not in used_first and j not in used_second:
-            used_first.add(i)
-            used_second.add(j)
-            pairs.append((i, j))
-    pairs.sort(key=lambda pair: first[pair[0]])
-    return np.array(pairs, dtype=np.intp).reshape(-1, 2)

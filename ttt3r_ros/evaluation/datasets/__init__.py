@@ -1,0 +1,1 @@
+"""Readers of the paper's benchmarks, in the layouts in which they are downloaded."""
