@@ -129,8 +129,9 @@ class LinearHeads(nn.Module):
 
     def _pixels(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """[B, P, C p^2] to [B, H, W, C]."""
-        pixels: Tensor = F.pixel_shuffle(token_map(tokens.float(), grid), self.patch_size)
-        return pixels.movedim(1, -1)
+        maps = token_map(tokens.float(), grid)
+        pixels: Tensor = F.pixel_shuffle(maps, self.patch_size).movedim(1, -1)
+        return pixels
 
 
 def expand(vector: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class Motion(nn.Module):
         # what moving the window by (x, y) means, as a share of the search radius
         offset = (torch.arange(side) - self.radius) / self.radius
         shifts = torch.stack([offset.repeat(side), offset.repeat_interleave(side)])
-        self.register_buffer('shifts', shifts, persistent=False)
+        self.register_buffer('shifts', shifts)
+        self.shifts: Tensor
 
     def forward(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
         """

@@ -7,6 +7,7 @@ Sizes: B batch, H and W pixels, P image tokens, S state tokens, M memory slots, 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -49,6 +50,14 @@ class State(NamedTuple):
     previous: Previous | None = None  # only with `motion_radius`, from the first frame on
 
 
+class StateHealth(NamedTuple):
+    """How a frame changed the state, averaged over tokens."""
+
+    gain: Tensor  # share of the full step that was taken [B]
+    change: Tensor  # relative to the state's norm [B]
+    drift: Tensor  # distance from the start state, relative to its norm [B]
+
+
 class Prediction(NamedTuple):
     """
     What the network says of one image, in float32.
@@ -60,6 +69,7 @@ class Prediction(NamedTuple):
     confidence: Tensor  # at least 1 [B, H, W]
     translation: Tensor  # [B, 3]
     quat_wxyz: Tensor  # unit, w >= 0 [B, 4]
+    health: StateHealth
     gate: Tensor | None  # TTT3R's rate, if the rule needs it or it was asked for [B, S]
     world_points: Tensor | None = None  # if asked for [B, H, W, 3]
     world_confidence: Tensor | None = None  # if asked for [B, H, W]
@@ -185,7 +195,6 @@ class Network(nn.Module):
             encoded.fine,
             encoded.grid,
         )
-        prediction = self._predict(tokens, decoded, previous, outputs)
         evidence = Evidence(
             state.tokens,
             self.dec_norm_state(decoded.state),
@@ -199,12 +208,16 @@ class Network(nn.Module):
         following = _advance(evidence, rule, state.rule)._replace(
             memory=self.pose_retriever.write(query, tokens.pose, state.memory)
         )
+        if update is not None:
+            following = _keep(state, following, update)
+        health = _health(evidence, following.tokens)
+        prediction = self._predict(tokens, decoded, previous, outputs, health)
         if previous is not None:
             seen = Previous(
                 appearance(encoded.image), prediction.translation, prediction.quat_wxyz
             )
-            following = following._replace(previous=seen)
-        return prediction, following if update is None else _keep(state, following, update)
+            following = following._replace(previous=_select(state.previous, seen, update))
+        return prediction, following
 
     def _previous(self, encoded: Encoded, state: State) -> Previous | None:
         """Return what to compare with; before the first frame, the frame itself at rest."""
@@ -237,6 +250,7 @@ class Network(nn.Module):
         decoded: Decoded,
         previous: Previous | None,
         outputs: frozenset[str],
+        health: StateHealth,
     ) -> Prediction:
         """Run the heads that are wanted."""
         head = self.downstream_head
@@ -247,9 +261,8 @@ class Network(nn.Module):
                 previous.translation, previous.quat_wxyz, (translation, quat)
             )
         logit = decoded.statistics.mean_logit
-        prediction = Prediction(
-            points, confidence, translation, quat, None if logit is None else logit.sigmoid()
-        )
+        gate = None if logit is None else logit.sigmoid()
+        prediction = Prediction(points, confidence, translation, quat, health, gate)
         if 'world' in outputs:
             table = self._rotations(tokens.grid, points.device)['grid'][0]
             world_points, world_confidence = head.world_points(tokens, table)
@@ -310,20 +323,37 @@ def _advance(evidence: Evidence, rule: UpdateRule, memory: Memory) -> State:
     return State(tokens, evidence.old, torch.zeros_like(first), memory)
 
 
-def _keep(old: State, new: State, update: Tensor) -> State:
-    """Take the new state where an update is allowed, and the old one elsewhere."""
-
-    def choose(before: Tensor, after: Tensor) -> Tensor:
-        mask = update.view(-1, *(1,) * (after.dim() - 1))
-        return torch.where(mask, after, before.to(after.dtype))
-
-    # memories that did not exist yet need no protection: `first` makes everybody ignore them
-    return State(
-        choose(old.tokens, new.tokens),
-        choose(old.memory, new.memory),
-        torch.where(update, new.first, old.first),
-        tuple(map(choose, old.rule, new.rule)) if old.rule else new.rule,
-        new.previous
-        if old.previous is None or new.previous is None
-        else Previous(*map(choose, old.previous, new.previous)),
+def _health(evidence: Evidence, tokens: Tensor) -> StateHealth:
+    old, start = evidence.old.float(), evidence.start.float()
+    step = (evidence.new - old).norm(dim=-1)
+    change = (tokens - old).norm(dim=-1)
+    return StateHealth(
+        (change / step.clamp(min=1e-12)).mean(-1),
+        (change / old.norm(dim=-1).clamp(min=1e-12)).mean(-1),
+        ((tokens - start).norm(dim=-1) / start.norm(dim=-1).clamp(min=1e-12)).mean(-1),
     )
+
+
+def _where(update: Tensor, after: Tensor, before: Tensor) -> Tensor:
+    mask = update.view(-1, *(1,) * (after.dim() - 1))
+    return torch.where(mask, after, before.to(after.dtype))
+
+
+def _keep(old: State, new: State, update: Tensor) -> State:
+    """Take the new state where an update is allowed, and the old one elsewhere [B]."""
+    # a memory that did not exist yet needs no protection: `first` makes the rules ignore it
+    rule = tuple(map(partial(_where, update), new.rule, old.rule)) if old.rule else new.rule
+    return State(
+        _where(update, new.tokens, old.tokens),
+        _where(update, new.memory, old.memory),
+        torch.where(update, new.first, old.first),
+        rule,
+        old.previous,
+    )
+
+
+def _select(old: Previous | None, new: Previous, update: Tensor | None) -> Previous:
+    """Do the same for what the next frame is compared with."""
+    if update is None or old is None:
+        return new
+    return Previous(*map(partial(_where, update), new, old))
