@@ -1,0 +1,48 @@
+# make demo | test | …: each first makes or completes the virtual environment (docs/installation.md).
+#   make demo INPUT=video.mp4      TORCH=cu126 make demo      make test PYTHON=python3.12
+
+PYTHON ?= python3
+ROS ?= kilted
+TORCH ?= cpu
+VENV ?= .venv
+INPUT ?=
+OUT ?= demo_out
+BIN := $(VENV)/bin
+SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-system test-full lint environment test-environment lock
+
+help:  ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: environment  ## Reconstruct INPUT (default: a made sequence) through the real node, into OUT
+	@$(BIN)/ttt3r demo $(INPUT) --out $(OUT)
+
+test: lint  ## Check style and types, run the tests
+	@$(BIN)/python -m pytest -m 'not system and not full'
+
+test-system: test-environment  ## Test the real node in processes of its own
+	@$(BIN)/python -m pytest -m system
+
+test-full: test-environment  ## Test the network at full size
+	@$(BIN)/python -m pytest -m full
+
+lint: test-environment  ## Check style and types only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+environment:
+	@$(SET_UP)
+
+test-environment:
+	@$(SET_UP) --tests
+
+COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock'
+
+lock:  ## Take the newest versions into the locked requirements (needs uv)
+	cd requirements && $(COMPILE) pip.in -o pip.txt
+	cd requirements && $(COMPILE) package.in ros-$(ROS).in -o $(ROS).txt
+	cd requirements && $(COMPILE) package.in ros-$(ROS).in test.in -c $(ROS).txt -o $(ROS)-test.txt
