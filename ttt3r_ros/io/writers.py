@@ -6,17 +6,16 @@ All write to a temporary file first and rename it, so that nobody sees half a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 import json
-import os
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ttt3r_ros.files import atomic_file
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, quat_wxyz
 
@@ -24,22 +23,6 @@ _PLY_VERTEX = np.dtype(
     [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('red', 'u1'), ('green', 'u1'), ('blue', 'u1')]
 )
 _LARGEST_DEPTH = 65534  # mm; 65535 stands for invalid in some data sets
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """
-    Open a file for writing that takes its name only when it is complete.
-
-    :param path: its folder must exist; a file of that name is replaced
-    """
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_ply(

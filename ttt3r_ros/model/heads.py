@@ -136,7 +136,7 @@ class LinearHeads(nn.Module):
 
 def expand(vector: Tensor) -> Tensor:
     """Stretch a vector [..., 3] from length r to expm1(r)."""
-    length = vector.norm(dim=-1, keepdim=True)
+    length: Tensor = vector.norm(dim=-1, keepdim=True)
     return vector / length.clamp(min=1e-8) * length.expm1()
 
 
