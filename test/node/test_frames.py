@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+
+from ttt3r_ros.errors import ImageError
+from ttt3r_ros.geometry.se3 import from_translation_quat, inverse
+from ttt3r_ros.node.frames import (
+    Epoch,
+    FrameNames,
+    TwistEstimator,
+    level_camera,
+    pose_sigmas,
+    twist_sigmas,
+)
+from ttt3r_ros.node.settings import NodeConfig
+
+FORWARD, DOWN, RIGHT = np.array([0, 0, 1.0]), np.array([0, 1.0, 0]), np.array([1.0, 0, 0])
+
+
+def turn(axis: list[float], angle: float) -> np.ndarray:
+    sine = math.sin(angle / 2)
+    return from_translation_quat([0, 0, 0], [math.cos(angle / 2), *(sine * np.array(axis))])
+
+
+def test_level_camera_turns_optical_axes_into_those_of_a_body():
+    R = level_camera(0.0)[:3, :3]
+    assert np.allclose(R @ FORWARD, [1, 0, 0])
+    assert np.allclose(R @ RIGHT, [0, -1, 0])
+    assert np.allclose(R @ DOWN, [0, 0, -1])
+
+
+def test_tilted_camera_looks_down():
+    R = level_camera(0.3)[:3, :3]
+    assert np.allclose(R @ FORWARD, [math.cos(0.3), 0, -math.sin(0.3)])
+    assert np.allclose(R @ RIGHT, [0, -1, 0])
+
+
+def test_camera_alone_starts_at_the_origin_of_a_z_up_map():
+    epoch = Epoch()
+    ahead = np.eye(4)
+    ahead[:3, 3] = [0, -1, 2]  # one metre up, two ahead, in optical axes
+    assert np.allclose(epoch.odom_base(np.eye(4))[:3, 3], 0)
+    assert np.allclose(epoch.odom_base(ahead)[:3, 3], [2, 0, 1])
+
+
+def test_robot_starts_at_identity_and_its_mounting_levels_the_map():
+    mounting = from_translation_quat([0.2, 0, 0.5], [1, 0, 0, 0]) @ level_camera(0.4)
+    epoch = Epoch(mounting)
+    assert np.allclose(epoch.odom_base(np.eye(4)), np.eye(4))
+    # Driving one metre forward as the tilted camera sees it.
+    T_odom_base = from_translation_quat([1, 0, 0], [1, 0, 0, 0])
+    T_world_camera = inverse(mounting) @ T_odom_base @ mounting
+    assert np.allclose(epoch.odom_base(T_world_camera), T_odom_base)
+
+
+def test_map_to_odom_makes_up_for_other_odometry():
+    mounting = level_camera(0.1)
+    epoch = Epoch(mounting)
+    other = from_translation_quat([5, 6, 0], [0.8, 0, 0, 0.6])
+    T_world_camera = from_translation_quat([0.1, 0.2, 0.3], [0.9, 0.1, 0.2, 0.3])
+    T_map_odom = epoch.follow_odometry(T_world_camera, other)
+    camera = T_map_odom @ other @ mounting
+    assert np.allclose(camera, epoch.T_map_world @ T_world_camera)
+
+
+def test_own_estimate_in_the_odom_of_another_source_starts_where_that_is_and_is_continuous():
+    epoch = Epoch(level_camera(0.0))
+    first = from_translation_quat([5, 6, 0], [0.8, 0, 0, 0.6])
+    epoch.follow_odometry(np.eye(4), first)
+    assert np.allclose(epoch.odom_base(np.eye(4)), first)
+    before = epoch.odom_base(np.eye(4))
+    epoch.follow_odometry(np.eye(4), from_translation_quat([9, 9, 0], [1, 0, 0, 0]))
+    assert np.allclose(epoch.odom_base(np.eye(4)), before)
+
+
+def test_twist_is_in_the_moving_frame():
+    twist = TwistEstimator()
+    start = from_translation_quat([0, 0, 0], [math.cos(0.6), 0, 0, math.sin(0.6)])
+    step = from_translation_quat([0.1, 0, 0], [1, 0, 0, 0]) @ turn([0, 0, 1], 0.05)
+    assert np.allclose(twist.update(10.0, start), 0)
+    assert np.allclose(twist.update(10.5, start @ step), [0.2, 0, 0, 0, 0, 0.1])
+    assert twist.interval == pytest.approx(0.5)
+
+
+def test_uncertainty_falls_with_confidence_and_grows_with_distance():
+    sure, unsure = pose_sigmas(10.0, 2.0, 1.0), pose_sigmas(2.0, 2.0, 1.0)
+    assert (sure < unsure).all()
+    assert np.allclose(pose_sigmas(2.0, 4.0, 1.0)[:3], 2 * unsure[:3])
+    assert np.allclose(pose_sigmas(2.0, 2.0, 3.0), 3 * unsure)
+    assert np.allclose(twist_sigmas(unsure, 0.5), unsure * math.sqrt(2) / 0.5)
+    assert (twist_sigmas(unsure, 0.0) >= 100).all()
+
+
+def test_names_take_the_prefix_and_the_frame_of_the_images():
+    names = FrameNames.resolve(NodeConfig(frame_prefix='left/'), 'optical')
+    assert names == FrameNames('left/map', 'left/odom', 'left/optical', 'left/optical')
+    robot = NodeConfig(base_frame='base_link', camera_frame='eye')
+    assert FrameNames.resolve(robot, 'optical') == FrameNames('map', 'odom', 'base_link', 'eye')
+
+
+@pytest.mark.parametrize('frame', ['', 'map', 'odom'])
+def test_images_without_a_usable_frame_are_refused(frame):
+    with pytest.raises(ImageError):
+        FrameNames.resolve(NodeConfig(), frame)
+
+
+@pytest.mark.parametrize(
+    'frames', [{'map_frame': ''}, {'odom_frame': 'map'}, {'base_frame': 'odom'}]
+)
+def test_frames_must_be_named_and_differ(frames):
+    with pytest.raises(ValueError, match='frame'):
+        NodeConfig(**frames)

@@ -1,0 +1,108 @@
+import cv2
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo
+
+from ttt3r_ros.errors import ImageError
+from ttt3r_ros.node.rectify import Rectifier, read_calibration
+
+WIDTH, HEIGHT, FOCAL = 160, 120, 120.0
+K = np.array([[FOCAL, 0, 79.5], [0, FOCAL, 59.5], [0, 0, 1]])
+MODELS = {
+    'plumb_bob': [-0.25, 0.08, 0.001, -0.002, 0.01],
+    'rational_polynomial': [0.3, 0.05, 0.001, 0.001, 0.01, 0.6, 0.1, 0.02],
+    'equidistant': [-0.02, 0.01, -0.005, 0.001],
+}
+
+
+def info(model: str = 'plumb_bob', d: list[float] | None = None, **changes) -> CameraInfo:
+    msg = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model=model)
+    msg.k, msg.d = K.ravel(), d or []
+    msg.p = np.hstack([K * [[0.9], [0.9], [1]], np.zeros((3, 1))]).ravel()
+    for name, value in changes.items():
+        setattr(msg, name, value)
+    return msg
+
+
+def dot_image(pixel: np.ndarray) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    blob = np.exp(-((x - pixel[0]) ** 2 + (y - pixel[1]) ** 2) / 8) * 255
+    return np.repeat(blob[..., None], 3, axis=-1).astype(np.uint8)
+
+
+def centroid(image: np.ndarray) -> np.ndarray:
+    weights = image[..., 0].astype(float)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
+
+
+def distort(point: np.ndarray, model: str) -> np.ndarray:
+    D = np.array(MODELS[model])
+    if model == 'equidistant':
+        return cv2.fisheye.projectPoints(point[None, None], np.zeros(3), np.zeros(3), K, D)[0][
+            0, 0
+        ]
+    return cv2.projectPoints(point[None], np.zeros(3), np.zeros(3), K, D)[0][0, 0]
+
+
+@pytest.mark.parametrize('model', list(MODELS))
+def test_a_distorted_point_comes_back_to_where_a_pinhole_sees_it(model):
+    point = np.array([0.35, -0.22, 1.0])
+    seen = distort(point, model)
+    pinhole = (K @ point)[:2]
+    assert np.linalg.norm(seen - pinhole) > 0.8
+    calibration = read_calibration(info(model, MODELS[model]), WIDTH, HEIGHT, rectified=False)
+    image = Rectifier().apply(dot_image(seen), calibration)
+    assert np.linalg.norm(centroid(image) - pinhole) < 0.25
+
+
+def test_no_distortion_leaves_the_image_alone():
+    calibration = read_calibration(info(d=[0.0] * 5), WIDTH, HEIGHT, rectified=False)
+    image = dot_image(np.array([30.0, 40.0]))
+    assert Rectifier().apply(image, calibration) is image
+
+
+def test_rectified_images_are_not_undistorted_again_and_take_p():
+    msg = info('plumb_bob', MODELS['plumb_bob'])
+    calibration = read_calibration(msg, WIDTH, HEIGHT, rectified=True)
+    assert calibration.distortion == ()
+    assert calibration.intrinsics.fx == pytest.approx(0.9 * FOCAL)
+
+
+def test_scaled_images_scale_the_camera():
+    camera = read_calibration(info(), WIDTH * 2, HEIGHT * 2, rectified=False).intrinsics
+    assert (camera.fx, camera.cx) == pytest.approx((2 * FOCAL, 159.5))
+
+
+def test_region_of_interest_and_binning():
+    msg = info(binning_x=2, binning_y=2)
+    msg.roi.x_offset, msg.roi.y_offset, msg.roi.width, msg.roi.height = 20, 10, 100, 80
+    camera = read_calibration(msg, 50, 40, rectified=False).intrinsics
+    assert (camera.fx, camera.cx, camera.cy) == pytest.approx((60.0, 29.5, 24.5))
+
+
+def test_a_new_calibration_replaces_the_tables():
+    rectifier, image = Rectifier(), dot_image(np.array([30.0, 40.0]))
+    first = read_calibration(info(d=MODELS['plumb_bob']), WIDTH, HEIGHT, rectified=False)
+    second = read_calibration(info(d=[0.2, 0, 0, 0, 0]), WIDTH, HEIGHT, rectified=False)
+    before = rectifier.apply(image, first)
+    assert not np.array_equal(rectifier.apply(image, second), before)
+    assert np.array_equal(rectifier.apply(image, first), before)
+
+
+@pytest.mark.parametrize(
+    'msg',
+    [
+        info(k=np.zeros(9)),
+        info(k=np.full(9, np.nan)),
+        info(width=0),
+        info(width=WIDTH * 2),
+        info('unheard_of', [0.1]),
+        info('plumb_bob', [0.1, 0.2]),
+        info('plumb_bob', [float('nan')] * 5),
+    ],
+    ids=['uncalibrated', 'nan', 'no size', 'other shape', 'model', 'too few', 'nan distortion'],
+)
+def test_camera_info_that_cannot_be_used_says_why(msg):
+    with pytest.raises(ImageError):
+        read_calibration(msg, WIDTH, HEIGHT, rectified=False)

@@ -1,0 +1,58 @@
+from ttt3r_ros.node.stamps import StampMonitor, Verdict
+
+SECOND = 1_000_000_000
+
+
+def test_rising_stamps_are_accepted_and_duplicates_and_small_steps_back_are_not():
+    monitor = StampMonitor(1.0)
+    stamps = [10.0, 10.1, 10.1, 9.5, 10.2]
+    verdicts = [monitor.judge(int(stamp * SECOND)) for stamp in stamps]
+    assert [verdict.value for verdict in verdicts] == [
+        'accept', 'accept', 'drop', 'drop', 'accept'
+    ]  # fmt: skip
+
+
+def test_a_bag_that_loops_is_one_jump():
+    monitor = StampMonitor(1.0)
+    loop = [int(stamp * SECOND) for stamp in (10, 11, 12)]
+    verdicts = [monitor.judge(stamp) for stamp in loop + loop]
+    assert verdicts.count(Verdict.JUMP) == 1
+    assert verdicts[3] is Verdict.JUMP
+
+
+def test_clock_and_stamps_that_jump_together_count_once_whichever_comes_first():
+    stamps_first = StampMonitor(1.0)
+    stamps_first.judge(20 * SECOND)
+    assert stamps_first.judge(10 * SECOND) is Verdict.JUMP
+    assert not stamps_first.clock_jumped(10 * SECOND)
+
+    clock_first = StampMonitor(1.0)
+    clock_first.judge(20 * SECOND)
+    assert clock_first.clock_jumped(10 * SECOND)
+    assert clock_first.judge(10 * SECOND) is Verdict.ACCEPT
+
+
+def test_late_image_of_the_earlier_round_is_dropped_under_simulated_time():
+    monitor = StampMonitor(1.0)
+    monitor.judge(20 * SECOND, now=20 * SECOND)
+    monitor.clock_jumped(10 * SECOND)
+    assert monitor.judge(21 * SECOND, now=10 * SECOND) is Verdict.DROP
+    assert monitor.judge(10 * SECOND, now=10 * SECOND) is Verdict.ACCEPT
+
+
+def test_simulated_clock_that_has_not_begun_drops_nothing():
+    assert StampMonitor(1.0).judge(20 * SECOND, now=0) is Verdict.ACCEPT
+
+
+def test_clock_that_steps_back_a_little_is_no_jump():
+    monitor = StampMonitor(1.0)
+    monitor.judge(20 * SECOND)
+    assert not monitor.clock_jumped(int(19.5 * SECOND))
+    assert monitor.judge(20 * SECOND) is Verdict.DROP
+
+
+def test_forgetting_accepts_any_stamp():
+    monitor = StampMonitor(1.0)
+    monitor.judge(20 * SECOND)
+    monitor.forget()
+    assert monitor.judge(20 * SECOND) is Verdict.ACCEPT

@@ -1,0 +1,162 @@
+"""The node's health, as `/diagnostics` wants it (REP-107)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import resource
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from ttt3r_ros.node.pipeline import Report
+from ttt3r_ros.node.settings import NodeConfig
+from ttt3r_ros.node.statistics import Snapshot
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+@dataclass(frozen=True)
+class Situation:
+    """
+    What the node is doing, apart from its statistics.
+
+    :param state: of the lifecycle: unconfigured, inactive, active
+    :param problem: why it could not be configured
+    :param topic: of the images
+    :param paused: by the service
+    :param epoch: how often the reconstruction began anew
+    :param device: that the network runs on
+    """
+
+    state: str
+    problem: str = ''
+    topic: str = ''
+    paused: bool = False
+    epoch: int = 0
+    device: str = ''
+
+
+class HealthCheck:
+    """
+    Judges how the node is doing, once a second.
+
+    :param name: full name of the node
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._before: dict[str, int] = {}
+
+    def judge(
+        self, situation: Situation, snapshot: Snapshot, report: Report, config: NodeConfig
+    ) -> list[DiagnosticStatus]:
+        """Return one status each for input, reconstruction and output."""
+        new = {key: n - self._before.get(key, 0) for key, n in snapshot.counts.items()}
+        self._before = dict(snapshot.counts)
+        reports = {
+            'input': (
+                _judge_input(situation, snapshot, new, config.image_timeout),
+                _input_values(situation, snapshot),
+            ),
+            'reconstruction': (
+                _judge_reconstruction(situation, report, config.intrinsics_tolerance),
+                _reconstruction_values(situation, report),
+            ),
+            'output': ((OK, situation.state), _output_values(snapshot)),
+        }
+        return [
+            DiagnosticStatus(
+                level=level,
+                name=f'{self._name}: {part}',
+                message=message,
+                hardware_id='ttt3r_ros',
+                values=[KeyValue(key=key, value=value) for key, value in values.items()],
+            )
+            for part, ((level, message), values) in reports.items()
+        ]
+
+
+def _judge_input(
+    situation: Situation, snapshot: Snapshot, new: Mapping[str, int], timeout: float
+) -> tuple[bytes, str]:
+    if situation.state != 'active':
+        return OK, situation.state
+    if situation.paused:
+        return OK, 'paused'
+    if new.get('overflowed'):
+        return ERROR, f'queue is full: {new["overflowed"]} images lost'
+    if snapshot.silence > timeout:
+        return WARN, f'no image on {situation.topic} for {snapshot.silence:.1f} s'
+    if new.get('bad'):
+        return WARN, f'{new["bad"]} images could not be used'
+    return OK, 'receiving'
+
+
+def _judge_reconstruction(
+    situation: Situation, report: Report, tolerance: float
+) -> tuple[bytes, str]:
+    if situation.problem:
+        return ERROR, situation.problem
+    if situation.state != 'active':
+        return OK, situation.state
+    if report.problem:
+        return WARN, report.problem
+    if report.view is None:
+        return OK, 'waiting for the first image'
+    if report.view.tracking.status == 'lost':
+        return ERROR, 'lost: the pose cannot be trusted'
+    estimated, calibrated = report.estimated, report.calibrated
+    if estimated is not None and calibrated is not None:
+        ratio = estimated.fx / calibrated.fx
+        if abs(ratio - 1) > tolerance:
+            return WARN, (
+                f'estimated focal length {estimated.fx:.1f} does not fit that of camera_info, '
+                f'{calibrated.fx:.1f}: is it of this camera, and of images of this size?'
+            )
+    return OK, 'tracking'
+
+
+def _input_values(situation: Situation, snapshot: Snapshot) -> dict[str, str]:
+    counts = {key: str(snapshot.counts.get(key, 0)) for key in ('received', 'dropped', 'bad')}
+    counts |= {key: str(count) for key, count in sorted(snapshot.counts.items())}
+    return {
+        'topic': situation.topic,
+        'rate [Hz]': f'{snapshot.input_rate:.2f}',
+        'seconds since the last image': f'{snapshot.silence:.1f}',
+        **{f'images {key}': count for key, count in counts.items()},
+    }
+
+
+def _reconstruction_values(situation: Situation, report: Report) -> dict[str, str]:
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    values = {
+        'device': situation.device,
+        'peak memory [MB]': f'{megabytes:.0f}',
+        'epoch': str(situation.epoch),
+    }
+    view = report.view
+    if view is None:
+        return values
+    values |= {
+        'frames in this epoch': str(view.index + 1),
+        'tracking': str(view.tracking.status),
+        'mean gain': f'{view.mean_gain:.4f}',
+        'state change': f'{view.state_change:.4f}',
+        'mean confidence': f'{report.confidence:.3f}',
+        'focal spread [%]': f'{100 * report.focal_spread:.2f}',
+    }
+    if report.estimated is not None:
+        values['estimated focal length [px]'] = f'{report.estimated.fx:.1f}'
+    if report.calibrated is not None:
+        values['calibrated focal length [px]'] = f'{report.calibrated.fx:.1f}'
+    return values
+
+
+def _output_values(snapshot: Snapshot) -> dict[str, str]:
+    return {
+        'rate [Hz]': f'{snapshot.output_rate:.2f}',
+        'latency p50 [ms]': f'{1e3 * snapshot.latency[0]:.1f}',
+        'latency p99 [ms]': f'{1e3 * snapshot.latency[1]:.1f}',
+        'processing p50 [ms]': f'{1e3 * snapshot.processing[0]:.1f}',
+        'processing p99 [ms]': f'{1e3 * snapshot.processing[1]:.1f}',
+    }

@@ -1,0 +1,165 @@
+"""
+Where the frames are: poses of the network's world seen from map and odom (REP-103, REP-105).
+
+The world of an epoch is the optical frame of its first image. `odom` and `map` are level and
+z-up; the robot (or, without one, the camera) starts at their origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from ttt3r_ros.errors import ImageError
+from ttt3r_ros.geometry.se3 import Transform, inverse
+from ttt3r_ros.node.settings import NodeConfig
+
+# Columns: the optical axes (right, down, forward) in a body frame (forward, left, up).
+R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+# Standard deviations of one pose where the confidence is 1, the least there is: a tenth of the
+# distance to the scene, and six degrees.
+POSITION_SIGMA = 0.1
+ROTATION_SIGMA = 0.1
+
+
+@dataclass(frozen=True)
+class FrameNames:
+    """Names of the frames, prefix included; `base` is the camera where there is no robot."""
+
+    map: str
+    odom: str
+    base: str
+    camera: str
+
+    @classmethod
+    def resolve(cls, config: NodeConfig, image_frame: str) -> FrameNames:
+        """
+        Put the prefix before each name, and fill in those that are left open.
+
+        :param image_frame: frame_id of the images
+        :raises ImageError: if the images name no frame and the settings neither
+        """
+        camera = config.camera_frame or image_frame
+        if not camera:
+            raise ImageError('the images have no frame_id; set the parameter camera_frame')
+        if camera in (config.map_frame, config.odom_frame):
+            raise ImageError(f'the images claim to be in frame {camera!r}, which is no camera')
+        names = (config.map_frame, config.odom_frame, config.base_frame or camera, camera)
+        return cls(*(config.frame_prefix + name for name in names))
+
+
+def level_camera(tilt: float) -> Transform:
+    """
+    Return the pose of a camera without roll, in a level z-up frame at the same place.
+
+    :param tilt: how far it looks down, radians
+    :return: `T_level_camera`, camera in optical axes [4, 4]
+    """
+    cosine, sine = math.cos(tilt), math.sin(tilt)
+    R_level_body = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
+    transform = np.eye(4)
+    transform[:3, :3] = R_level_body @ R_BODY_OPTICAL
+    return transform
+
+
+class Epoch:
+    """
+    Poses between two resets.
+
+    :param T_base_camera: mounting of the camera on the robot; None where there is no robot: then
+        the camera is tracked, and stands in odom the way `tilt` says
+    :param tilt: how far the first image looks down, radians; only used without a robot
+    """
+
+    def __init__(self, T_base_camera: Transform | None = None, tilt: float = 0.0) -> None:
+        mounting = np.eye(4) if T_base_camera is None else T_base_camera
+        self._T_camera_base = inverse(mounting)
+        self.T_map_world: Transform = level_camera(tilt) if T_base_camera is None else mounting
+        self._T_map_odom_first: Transform | None = None
+        self.T_map_odom: Transform = np.eye(4)
+
+    def map_base(self, T_world_camera: Transform) -> Transform:
+        """Return `T_map_base` of a pose of the camera."""
+        return self.T_map_world @ T_world_camera @ self._T_camera_base
+
+    def odom_base(self, T_world_camera: Transform) -> Transform:
+        """
+        Return `T_odom_base`, continuous over the whole epoch.
+
+        Where another source owns odom, this is our own estimate in that frame, anchored where
+        the two met first.
+        """
+        anchor = np.eye(4) if self._T_map_odom_first is None else self._T_map_odom_first
+        return inverse(anchor) @ self.map_base(T_world_camera)
+
+    def follow_odometry(self, T_world_camera: Transform, T_odom_base: Transform) -> Transform:
+        """
+        Let map -> odom make up for the difference to another source of odometry.
+
+        :param T_odom_base: what that source says for the same time
+        :return: `T_map_odom` such that map -> camera is the network's pose
+        """
+        self.T_map_odom = self.map_base(T_world_camera) @ inverse(T_odom_base)
+        if self._T_map_odom_first is None:
+            self._T_map_odom_first = self.T_map_odom
+        return self.T_map_odom
+
+
+class TwistEstimator:
+    """Velocity from successive poses, in the axes of the moving frame (as `nav_msgs/Odometry`)."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, Transform] | None = None
+        self.interval = 0.0  # seconds between the last two poses
+
+    def update(self, stamp: float, pose: Transform) -> NDArray[np.float64]:
+        """
+        Take the next pose.
+
+        :param stamp: seconds
+        :param pose: `T_fixed_moving` [4, 4]
+        :return: linear (m/s) and angular (rad/s) velocity; zero for the first pose [6]
+        """
+        last, self._last = self._last, (stamp, pose)
+        if last is None or stamp <= last[0]:
+            self.interval = 0.0
+            return np.zeros(6)
+        self.interval = stamp - last[0]
+        motion = inverse(last[1]) @ pose
+        turn = Rotation.from_matrix(motion[:3, :3]).as_rotvec()
+        return np.concatenate([motion[:3, 3], turn]) / self.interval
+
+
+def pose_sigmas(confidence: float, distance: float, scale: float) -> NDArray[np.float64]:
+    """
+    Derive how uncertain a pose is from how sure the network is.
+
+    The network's confidence c >= 1 weights its training loss as c * error - log c, least where
+    the expected error is 1 / c: both deviations are taken proportional to 1 / c, that of the
+    position also to the distance of the scene, for the loss is relative to it.
+
+    :param confidence: mean of the confidence image
+    :param distance: median depth, metres
+    :param scale: factor on the result
+    :return: standard deviations of x, y, z in metres and of the rotations in radians [6]
+    """
+    sigma = scale / max(confidence, 1.0)
+    return np.repeat([POSITION_SIGMA * distance * sigma, ROTATION_SIGMA * sigma], 3)
+
+
+def twist_sigmas(sigmas: NDArray[np.float64], interval: float) -> NDArray[np.float64]:
+    """
+    Derive the uncertainty of a velocity from that of the two poses it comes from.
+
+    :param sigmas: of each pose [6]
+    :param interval: seconds between them; 0 where there is no velocity, which then says nothing
+    :return: standard deviations in m/s and rad/s [6]
+    """
+    if interval <= 0:
+        return np.full(6, 1e3)
+    return math.sqrt(2.0) * sigmas / interval

@@ -1,0 +1,149 @@
+"""Settings (dataclass fields) as ROS parameters: declared, described, read back and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from ttt3r_ros.settings import Setting, settings_of
+
+Config = TypeVar('Config')
+
+_NO_LIMIT = 1e308  # ranges of ROS need both ends
+_NO_INTEGER_LIMIT = 2**31 - 1
+
+
+def describe(declared: Setting, default: object) -> ParameterDescriptor:
+    """Build the descriptor of one parameter: description, range, choices, read-only flag."""
+    descriptor = ParameterDescriptor(
+        description=declared.description, read_only=not declared.runtime
+    )
+    if declared.choices is not None:
+        descriptor.additional_constraints = f'One of: {", ".join(declared.choices)}.'
+    if declared.ge is None and declared.le is None:
+        return descriptor
+    if isinstance(default, float):
+        low = -_NO_LIMIT if declared.ge is None else float(declared.ge)
+        high = _NO_LIMIT if declared.le is None else float(declared.le)
+        limits = FloatingPointRange(from_value=low, to_value=high, step=0.0)
+        descriptor.floating_point_range = [limits]
+    else:
+        first = -_NO_INTEGER_LIMIT if declared.ge is None else int(declared.ge)
+        last = _NO_INTEGER_LIMIT if declared.le is None else int(declared.le)
+        descriptor.integer_range = [IntegerRange(from_value=first, to_value=last, step=1)]
+    return descriptor
+
+
+class Parameters:
+    """
+    The parameters of a node, declared from configuration dataclasses.
+
+    A start value that the declaration refuses (wrong type, out of range) does not end the node:
+    it is remembered, and `read` raises it, so that the configure transition can give the reason.
+
+    :param node: whose parameters they are
+    :param configs: dataclasses with settings (see `ttt3r_ros.settings`); names must be distinct
+    """
+
+    def __init__(self, node: Node, configs: Iterable[type[Any]]) -> None:
+        self._node = node
+        self._settings: dict[str, Setting] = {}
+        self._problems: dict[str, str] = {}
+        for config in configs:
+            defaults = {item.name: item.default for item in fields(config)}
+            for name, declared in settings_of(config).items():
+                assert name not in self._settings, f'{name} is a setting of two configurations'
+                self._settings[name] = declared
+                self._declare(name, declared, defaults[name])
+
+    def _declare(self, name: str, declared: Setting, default: Any) -> None:
+        descriptor = describe(declared, default)
+        try:
+            self._node.declare_parameter(name, default, descriptor)
+        except InvalidParameterTypeException as error:
+            hint = ' (write a decimal point)' if isinstance(default, float) else ''
+            self._problems[name] = f'{name}: a {type(default).__name__} is needed{hint}: {error}'
+        except InvalidParameterValueException as error:
+            self._problems[name] = f'{name}: {error}'
+        if name in self._problems:
+            self._node.declare_parameter(name, default, descriptor, ignore_override=True)
+
+    def read(self, config: type[Config]) -> Config:
+        """
+        Read the present values.
+
+        :param config: one of the dataclasses given before
+        :raises ValueError: if a value is not allowed, with the reason
+        """
+        names = list(settings_of(config))
+        problems = [self._problems[name] for name in names if name in self._problems]
+        if problems:
+            raise ValueError('; '.join(problems))
+        return config(**{name: self._node.get_parameter(name).value for name in names})
+
+    def check(self, changes: list[Parameter[Any]]) -> SetParametersResult:
+        """Judge changes asked for at run time; for `add_on_set_parameters_callback`."""
+        for change in changes:
+            declared = self._settings.get(change.name)
+            if declared is None:
+                continue
+            try:
+                declared.check(change.name, change.value)
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def default_yaml(configs: Iterable[type[Any]]) -> str:
+    """Write the parameter file that holds every default, each with its description."""
+    lines = ['/**:', '  ros__parameters:']
+    for config in configs:
+        for item in fields(config):
+            declared: Setting | None = item.metadata.get('setting')
+            if declared is None:
+                continue
+            lines += ['', f'    # {_explain(declared)}']
+            lines.append(f'    {item.name}: {_yaml_value(item.default)}')
+    return '\n'.join(lines) + '\n'
+
+
+def default_markdown(configs: Iterable[type[Any]]) -> str:
+    """Write the table of parameters for the documentation."""
+    lines = ['| parameter | default | at run time | meaning |', '|---|---|---|---|']
+    for config in configs:
+        for item in fields(config):
+            declared: Setting | None = item.metadata.get('setting')
+            if declared is None:
+                continue
+            runtime = 'yes' if declared.runtime else ''
+            value = _yaml_value(item.default)
+            lines.append(f'| `{item.name}` | `{value}` | {runtime} | {_explain(declared)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def _explain(declared: Setting) -> str:
+    limits = []
+    if declared.choices is not None:
+        limits.append(', '.join(declared.choices))
+    if declared.ge is not None:
+        limits.append(f'at least {declared.ge:g}')
+    if declared.le is not None:
+        limits.append(f'at most {declared.le:g}')
+    return declared.description + (f' [{"; ".join(limits)}]' if limits else '')
+
+
+def _yaml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)

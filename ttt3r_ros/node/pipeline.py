@@ -1,0 +1,227 @@
+"""From one image message to everything that is published about it; runs in the worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+import threading
+import time
+from typing import Any
+
+from builtin_interfaces.msg import Time
+import numpy as np
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from ttt3r_ros.errors import Ttt3rError
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.geometry.se3 import transform_points
+from ttt3r_ros.node.conversions import nanoseconds
+from ttt3r_ros.node.focal import IntrinsicsSmoother
+from ttt3r_ros.node.frames import (
+    Epoch,
+    FrameNames,
+    TwistEstimator,
+    pose_sigmas,
+    twist_sigmas,
+)
+from ttt3r_ros.node.outputs import Motion, Outputs, valid_points
+from ttt3r_ros.node.receiver import ImageReceiver, Received
+from ttt3r_ros.node.record import Record
+from ttt3r_ros.node.settings import NodeConfig
+from ttt3r_ros.node.statistics import Statistics
+from ttt3r_ros.node.transforms import TransformException, Transforms
+from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig, View
+from ttt3r_ros.settings import settings_of
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of the last frame, for diagnostics; `problem` says why there is none newer."""
+
+    problem: str = ''
+    view: View | None = None
+    confidence: float = float('nan')
+    estimated: Intrinsics | None = None
+    calibrated: Intrinsics | None = None
+    focal_spread: float = float('nan')
+
+
+class Pipeline:
+    """
+    Turns images into messages, one after the other.
+
+    :param reconstructor: the network and its state
+    :param receiver: where the images come from
+    :param outputs: the publishers
+    :param transforms: TF
+    :param record: map, path and trajectory
+    :param statistics: where events are counted
+    :param config: settings of the node
+    :param now: the node's clock, nanoseconds
+    :param warn: logs a warning about bad data, throttled
+    :param inform: logs what is worth knowing once
+    """
+
+    def __init__(
+        self,
+        reconstructor: Reconstructor,
+        receiver: ImageReceiver,
+        outputs: Outputs,
+        transforms: Transforms,
+        record: Record,
+        statistics: Statistics,
+        config: NodeConfig,
+        *,
+        now: Callable[[], int],
+        warn: Callable[[str], None],
+        inform: Callable[[str], None],
+    ) -> None:
+        self._reconstructor = reconstructor
+        self._receiver = receiver
+        self._outputs = outputs
+        self._transforms = transforms
+        self._record = record
+        self._statistics = statistics
+        self.config = config
+        self._now = now
+        self._warn = warn
+        self._inform = inform
+        self._lock = threading.Lock()  # held while results go out: a reset comes before or after
+        self._started = -1  # the epoch that the state belongs to
+        self._epoch = Epoch()
+        self._twist = TwistEstimator()
+        self._smoother = IntrinsicsSmoother()
+        self.report = Report()
+
+    def reset(self) -> None:
+        """Start a new epoch: nothing of the present one goes out after this returns."""
+        with self._lock:
+            self._receiver.start_epoch()
+            self._record.clear()
+            self._transforms.forget()
+
+    @property
+    def device(self) -> str:
+        """What the network runs on."""
+        return str(self._reconstructor.device)
+
+    def change_settings(self, values: dict[str, Any]) -> None:
+        """
+        Take over settings that may change at run time.
+
+        :param values: by name, checked already; those of others are ignored
+        """
+        own = {name: values[name] for name in settings_of(NodeConfig) if name in values}
+        with self._lock:
+            self.config = replace(self.config, **own)
+            if 'voxel_size' in own:
+                self._record.set_voxel_size(own['voxel_size'])
+        theirs = {
+            name: values[name] for name in settings_of(ReconstructorConfig) if name in values
+        }
+        if theirs:
+            self._reconstructor.change_settings(**theirs)
+
+    def process(self, frame: Received) -> None:
+        """Do all there is to do for one image; data that cannot be used are counted."""
+        try:
+            self._reconstruct(frame)
+        except Ttt3rError as error:
+            self._skip('bad', f'image skipped: {error}')
+        except TransformException as error:
+            self._skip('waiting', f'waiting for the transform of the camera: {error}')
+
+    def _skip(self, event: str, problem: str) -> None:
+        self._statistics.count(event)
+        self.report = replace(self.report, problem=problem)
+        self._warn(problem)
+
+    def _reconstruct(self, frame: Received) -> None:
+        names = FrameNames.resolve(self.config, frame.frame_id)
+        image, calibrated = self._receiver.decode(frame)
+        if frame.epoch != self._started:
+            self._start(frame, names)
+        world = self.config.points_source == 'network_world'
+        view = self._reconstructor.add(image, camera=calibrated, world=world)
+        with self._lock:
+            if frame.epoch < self._receiver.oldest_epoch:
+                self._statistics.count('discarded')
+                return
+            self._publish(frame, names, view, calibrated)
+
+    def _start(self, frame: Received, names: FrameNames) -> None:
+        mounting = self._transforms.mounting(names)
+        if mounting is None and self.config.camera_tilt == 0.0:
+            self._inform('no base_frame and no camera_tilt: the first image is taken as level')
+        self._epoch = Epoch(mounting, self.config.camera_tilt)
+        self._twist = TwistEstimator()
+        self._smoother.clear()
+        self._record.clear()
+        self._transforms.forget()
+        self._reconstructor.reset()
+        self._started = frame.epoch
+
+    def _publish(
+        self, frame: Received, names: FrameNames, view: View, calibrated: Intrinsics | None
+    ) -> None:
+        config, out = self.config, self._outputs
+        header = Header(stamp=frame.stamp, frame_id=names.camera)
+        valid = valid_points(view, config)
+        self._publish_motion(frame.stamp, names, view)
+        out.send_images(view, valid, header)
+        out.send_points(view, valid, header, organized=config.organized_points)
+        smooth = self._smoother.update(view.input_intrinsics)
+        out.send_estimate(smooth, header)
+        self._add_to_map(frame.stamp, names, view, valid)
+        now = time.monotonic()
+        latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
+        self._statistics.publish(now, latency, now - frame.received)
+        self.report = Report(
+            view=view,
+            confidence=float(view.confidence.mean()),
+            estimated=smooth,
+            calibrated=calibrated,
+            focal_spread=self._smoother.spread,
+        )
+
+    def _publish_motion(self, stamp: Time, names: FrameNames, view: View) -> None:
+        T_map_odom = np.eye(4) if self.config.publish_odom_tf else self._follow(stamp, names, view)
+        pose = self._epoch.odom_base(view.T_world_camera)
+        twist = self._twist.update(nanoseconds(stamp) / 1e9, pose)
+        depth = float(np.nanmedian(view.points[..., 2]))
+        sigmas = pose_sigmas(float(view.confidence.mean()), depth, self.config.covariance_scale)
+        motion = Motion(pose, twist, sigmas, twist_sigmas(sigmas, self._twist.interval))
+        self._transforms.send(names, stamp, T_map_odom, pose)
+        header = Header(stamp=stamp, frame_id=names.odom)
+        self._outputs.send_odometry(motion, header, names.base)
+        T_map_camera = self._epoch.T_map_world @ view.T_world_camera
+        self._record.add_pose(T_map_camera, pose, header)
+        if self._outputs.wanted('path'):
+            self._outputs.send('path', self._record.path_message(header))
+
+    def _follow(self, stamp: Time, names: FrameNames, view: View) -> NDArray[np.float64] | None:
+        """Return map -> odom with the odometry of another source; None if that is silent."""
+        try:
+            odometry = self._transforms.odometry(names, stamp)
+        except TransformException as error:
+            self._statistics.count('without odometry')
+            self._warn(f'no {names.map} -> {names.odom} for this image: {error}')
+            return None
+        return self._epoch.follow_odometry(view.T_world_camera, odometry)
+
+    def _add_to_map(
+        self, stamp: Time, names: FrameNames, view: View, valid: NDArray[np.bool_]
+    ) -> None:
+        T_map_points = self._epoch.T_map_world
+        points: NDArray[Any] = view.points
+        if self.config.points_source == 'network_world' and view.points_world is not None:
+            points = view.points_world
+        else:
+            T_map_points = T_map_points @ view.T_world_camera
+        self._record.add_points(
+            transform_points(T_map_points, points[valid]),
+            view.image[valid],
+            view.confidence[valid],
+            Header(stamp=stamp, frame_id=names.map),
+        )

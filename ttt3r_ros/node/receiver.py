@@ -1,0 +1,207 @@
+"""Takes images in: subscriptions, the order of stamps, the queue, decoding, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import threading
+import time
+from typing import Any
+
+from builtin_interfaces.msg import Time
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import ROSClock
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from ttt3r_ros.errors import ImageError
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.node.conversions import nanoseconds
+from ttt3r_ros.node.decoding import Decoder, compressed_to_rgb, to_rgb
+from ttt3r_ros.node.frame_queue import FrameQueue
+from ttt3r_ros.node.rectify import Rectifier, read_calibration
+from ttt3r_ros.node.settings import NodeConfig
+from ttt3r_ros.node.stamps import StampMonitor, Verdict
+from ttt3r_ros.node.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Received:
+    """
+    An image message on its way to the worker.
+
+    :param msg: the message as it came
+    :param received: monotonic seconds
+    :param epoch: number of the epoch it belongs to
+    """
+
+    msg: Any
+    received: float
+    epoch: int
+
+    @property
+    def stamp(self) -> Time:
+        """Stamp of the image."""
+        return self.msg.header.stamp
+
+    @property
+    def frame_id(self) -> str:
+        """Frame that the image claims to be in."""
+        return str(self.msg.header.frame_id)
+
+
+class ImageReceiver:
+    """
+    Subscribes to the camera and passes its images on; callbacks only judge and enqueue.
+
+    :param node: whose subscriptions they are
+    :param config: settings of the node
+    :param statistics: where events are counted
+    :param decoder: of raw images
+    :param announce: logs the beginning of a new epoch, with its cause
+    :param warn: logs a warning about bad data, throttled
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: NodeConfig,
+        statistics: Statistics,
+        decoder: Decoder,
+        *,
+        announce: Callable[[str], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._statistics = statistics
+        self._decoder = decoder
+        self._announce = announce
+        self._warn = warn
+        self._rectifier = Rectifier()
+        self._info: CameraInfo | None = None
+        self._subscriptions: list[Subscription[Any]] = []
+        self._stamps = StampMonitor(config.time_jump_threshold)
+        self._lock = threading.Lock()
+        self._epoch = 0
+        self.oldest_epoch = 0  # results of earlier ones are not to be published
+        self.paused = False
+        self.queue: FrameQueue[Received] = FrameQueue(config.input_queue)
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch that the next image belongs to."""
+        return self._epoch
+
+    @property
+    def topic(self) -> str:
+        """Full name of the image topic."""
+        topic = self._node.resolve_topic_name('image')
+        compressed = self._config.image_transport == 'compressed'
+        return f'{topic}/compressed' if compressed else topic
+
+    def subscribe(self) -> None:
+        """Begin to receive."""
+        self.queue = FrameQueue(self._config.input_queue)
+        self._statistics.listen_again()
+        kind = CompressedImage if self._config.image_transport == 'compressed' else Image
+        reliable = self._config.input_queue > 0 or self._config.image_qos == 'reliable'
+        policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        # A group of their own: a slow service must not delay images.
+        group = MutuallyExclusiveCallbackGroup()
+        images = self._node.create_subscription(
+            kind,
+            self.topic,
+            self._on_image,
+            QoSProfile(depth=max(2, self._config.input_queue), reliability=policy),
+            callback_group=group,
+        )
+        # Best effort matches publishers of both kinds.
+        infos = self._node.create_subscription(
+            CameraInfo,
+            'camera_info',
+            self._on_info,
+            QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
+            callback_group=group,
+        )
+        self._subscriptions = [images, infos]
+
+    def unsubscribe(self) -> None:
+        """Receive no more; what waits is thrown away."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+        self.queue.close()
+
+    def start_epoch(self) -> None:
+        """Let images from now on belong to a new epoch, and throw away what waits."""
+        with self._lock:
+            self._epoch += 1
+            self.oldest_epoch = self._epoch
+            self._stamps.forget()
+            self._statistics.count('discarded', self.queue.clear())
+
+    def clock_jumped(self, now: int) -> bool:
+        """
+        Take note that the clock was set back.
+
+        :param now: the new time, nanoseconds
+        :return: whether a new epoch must be started for it
+        """
+        with self._lock:
+            return self._stamps.clock_jumped(now)
+
+    def decode(self, frame: Received) -> tuple[NDArray[np.uint8], Intrinsics | None]:
+        """
+        Decode an image, and undistort it where the camera is calibrated.
+
+        :return: RGB image [H, W, 3], and its intrinsics if they are known
+        :raises ImageError: if the message is broken
+        """
+        if isinstance(frame.msg, CompressedImage):
+            image = compressed_to_rgb(frame.msg)
+        else:
+            image = to_rgb(frame.msg, self._decoder)
+        info, height, width = self._info, *image.shape[:2]
+        if info is None:
+            return image, None
+        try:
+            rectified = self._config.rectified_input
+            calibration = read_calibration(info, width, height, rectified=rectified)
+        except ImageError as error:
+            self._statistics.count('bad camera_info')
+            self._warn(f'camera_info ignored: {error}')
+            return image, None
+        return self._rectifier.apply(image, calibration), calibration.intrinsics
+
+    def _on_info(self, msg: CameraInfo) -> None:
+        self._info = msg
+
+    def _on_image(self, msg: Any) -> None:
+        now = time.monotonic()
+        self._statistics.receive(now)
+        if self.paused:
+            self._statistics.count('paused')
+            return
+        stamp = nanoseconds(msg.header.stamp)
+        with self._lock:
+            verdict = self._stamps.judge(stamp, self._simulated_time())
+            if verdict is Verdict.JUMP:
+                self._epoch += 1
+            epoch = self._epoch
+            fits = verdict is Verdict.DROP or self.queue.put(Received(msg, now, epoch))
+        if verdict is Verdict.DROP:
+            self._statistics.count('out of order')
+        if verdict is Verdict.JUMP:
+            self._announce(f'stamps of {self.topic} jumped back')
+        if not fits:
+            self._statistics.count('overflowed' if self._config.input_queue else 'dropped')
+
+    def _simulated_time(self) -> int:
+        clock = self._node.get_clock()
+        simulated = isinstance(clock, ROSClock) and clock.ros_time_is_active
+        return int(clock.now().nanoseconds) if simulated else 0

@@ -1,0 +1,125 @@
+"""Calibrated cameras: intrinsics from `camera_info`, and images without distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ttt3r_ros.errors import ImageError
+from ttt3r_ros.geometry.camera import Intrinsics
+
+_MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,)}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """
+    What `camera_info` says of the images of one size.
+
+    :param intrinsics: of the image as it comes, undistorted or not
+    :param model: of the distortion
+    :param distortion: coefficients; empty where there is none
+    """
+
+    intrinsics: Intrinsics
+    model: str = 'plumb_bob'
+    distortion: tuple[float, ...] = ()
+
+
+def read_calibration(info: Any, width: int, height: int, *, rectified: bool) -> Calibration:
+    """
+    Read a `sensor_msgs/CameraInfo` for images of a given size.
+
+    A region of interest and binning are taken into account, and a driver that scales its images
+    without saying so in `camera_info`.
+
+    :param rectified: take P and no distortion: the images are rectified already
+    :raises ImageError: if the message cannot describe such images
+    """
+    full = _full_intrinsics(info, rectified=rectified)
+    camera = _window(info, full)
+    if (camera.width, camera.height) != (width, height):
+        camera = _scale(camera, width, height)
+    distortion = () if rectified else _distortion(info)
+    return Calibration(camera, info.distortion_model, distortion)
+
+
+class Rectifier:
+    """Undistorts images; the lookup tables of the last calibration are kept."""
+
+    def __init__(self) -> None:
+        self._calibration: Calibration | None = None
+        self._maps: tuple[NDArray[Any], NDArray[Any]] | None = None
+
+    def apply(self, image: NDArray[np.uint8], calibration: Calibration) -> NDArray[np.uint8]:
+        """
+        Undistort an image, keeping its size and camera matrix.
+
+        :param image: of the size that the calibration is for [H, W, 3]
+        """
+        if not calibration.distortion:
+            return image
+        if self._maps is None or calibration != self._calibration:
+            self._calibration, self._maps = calibration, _lookup_tables(calibration)
+        return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
+
+
+def _full_intrinsics(info: Any, *, rectified: bool) -> Intrinsics:
+    name, row = ('P', 4) if rectified else ('K', 3)
+    matrix = np.asarray(info.p if rectified else info.k, dtype=np.float64).reshape(3, row)
+    fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
+    if not np.isfinite(matrix).all() or fx <= 0 or fy <= 0:
+        raise ImageError(f'camera_info is not calibrated: {name} is {matrix.ravel().tolist()}')
+    if info.width == 0 or info.height == 0:
+        raise ImageError('camera_info does not say the size of the image')
+    return Intrinsics(info.width, info.height, fx, fy, cx, cy)
+
+
+def _window(info: Any, camera: Intrinsics) -> Intrinsics:
+    roi, bin_x, bin_y = info.roi, max(1, info.binning_x), max(1, info.binning_y)
+    width, height = roi.width or camera.width, roi.height or camera.height
+    return Intrinsics(
+        width // bin_x,
+        height // bin_y,
+        camera.fx / bin_x,
+        camera.fy / bin_y,
+        (camera.cx - roi.x_offset + 0.5) / bin_x - 0.5,
+        (camera.cy - roi.y_offset + 0.5) / bin_y - 0.5,
+    )
+
+
+def _scale(camera: Intrinsics, width: int, height: int) -> Intrinsics:
+    x, y = width / camera.width, height / camera.height
+    if abs(x / y - 1) > 0.01:
+        raise ImageError(
+            f'camera_info is for {camera.width} x {camera.height} images; they are '
+            f'{width} x {height}, of another shape'
+        )
+    cx, cy = (camera.cx + 0.5) * x - 0.5, (camera.cy + 0.5) * y - 0.5
+    return Intrinsics(width, height, camera.fx * x, camera.fy * y, cx, cy)
+
+
+def _distortion(info: Any) -> tuple[float, ...]:
+    values: Sequence[float] = tuple(float(value) for value in info.d)
+    if not any(values):
+        return ()
+    if info.distortion_model not in _MODELS:
+        known = ', '.join(_MODELS)
+        raise ImageError(f'distortion model {info.distortion_model!r} is not one of {known}')
+    if len(values) not in _MODELS[info.distortion_model] or not np.isfinite(values).all():
+        raise ImageError(f'D = {list(values)} does not fit {info.distortion_model}')
+    return tuple(values)
+
+
+def _lookup_tables(calibration: Calibration) -> tuple[NDArray[Any], NDArray[Any]]:
+    camera = calibration.intrinsics
+    K, D = camera.matrix, np.array(calibration.distortion)
+    size = (camera.width, camera.height)
+    if calibration.model == 'equidistant':
+        return cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), K, size, cv2.CV_16SC2)
+    return cv2.initUndistortRectifyMap(K, D, np.eye(3), K, size, cv2.CV_16SC2)

@@ -1,0 +1,62 @@
+"""Time as the messages tell it: duplicates, small steps back, and jumps."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from ttt3r_ros.node.conversions import NANOSECONDS
+
+
+class Verdict(Enum):
+    """What is to be done with an image because of its stamp."""
+
+    ACCEPT = 'accept'
+    DROP = 'drop'
+    JUMP = 'jump'  # accept it as the first of a new epoch
+
+
+class StampMonitor:
+    """
+    Judges the stamps of one stream of images.
+
+    :param threshold: seconds; a step back by more is a jump
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = int(threshold * NANOSECONDS)
+        self._last: int | None = None
+
+    def judge(self, stamp: int, now: int = 0) -> Verdict:
+        """
+        Judge the next image.
+
+        :param stamp: of the image, nanoseconds
+        :param now: simulated time, nanoseconds; 0 where time is not simulated or has not begun.
+            An image from the future of a simulated clock is of an earlier round of the bag.
+        """
+        if now and stamp > now + self._threshold:
+            return Verdict.DROP
+        last = self._last
+        if last is None or stamp > last:
+            self._last = stamp
+            return Verdict.ACCEPT
+        if last - stamp > self._threshold:
+            self._last = stamp
+            return Verdict.JUMP
+        return Verdict.DROP
+
+    def clock_jumped(self, now: int) -> bool:
+        """
+        Take note that the clock was set back.
+
+        :param now: the new time, nanoseconds
+        :return: whether that starts a new epoch: not so if the images have jumped already
+        """
+        if self._last is None or self._last <= now + self._threshold:
+            return False
+        self._last = None
+        return True
+
+    def forget(self) -> None:
+        """Accept whatever stamp comes next."""
+        self._last = None

@@ -1,0 +1,105 @@
+"""What the node takes from TF and what it gives to it."""
+
+from __future__ import annotations
+
+from builtin_interfaces.msg import Time as TimeMessage
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
+
+from ttt3r_ros.geometry.se3 import Transform
+from ttt3r_ros.node.conversions import (
+    nanoseconds,
+    stamp_from_nanoseconds,
+    transform_from_message,
+    transform_message,
+)
+from ttt3r_ros.node.frames import FrameNames
+from ttt3r_ros.node.settings import NodeConfig
+
+_PATIENCE = 0.3  # seconds to wait for the odometry of an image that is newer than it
+
+
+class Transforms:
+    """
+    Broadcasts and looks up transforms; TF is listened to only where it is needed.
+
+    :param node: whose subscriptions and publisher they are
+    :param config: tells which transforms are published
+    """
+
+    def __init__(self, node: Node, config: NodeConfig) -> None:
+        self._config = config
+        self._ahead = int(config.transform_tolerance * 1e9)
+        self._broadcaster = TransformBroadcaster(node) if config.publish_tf else None
+        self._buffer = Buffer()
+        self._listener: TransformListener | None = None
+        self._node = node
+        if config.base_frame or not config.publish_odom_tf:
+            self._listener = TransformListener(self._buffer, node)
+
+    def destroy(self) -> None:
+        """Remove publisher and subscriptions."""
+        if self._listener is not None:
+            self._listener.unregister()
+        if self._broadcaster is not None:
+            self._node.destroy_publisher(self._broadcaster.pub_tf)
+        self._listener = self._broadcaster = None
+
+    def forget(self) -> None:
+        """Forget all but the static transforms: time has jumped."""
+        self._buffer.clear()
+
+    def mounting(self, names: FrameNames) -> Transform | None:
+        """
+        Look up where the camera is mounted on the robot.
+
+        :return: `T_base_camera`; None where there is no robot
+        :raises TransformException: if nobody has published it yet
+        """
+        if not self._config.base_frame:
+            return None
+        return transform_from_message(
+            self._buffer.lookup_transform(names.base, names.camera, Time())
+        )
+
+    def odometry(self, names: FrameNames, stamp: TimeMessage) -> Transform:
+        """
+        Look up what the other source of odometry says for an image; waits a little for it.
+
+        :return: `T_odom_base`
+        :raises TransformException: if it says nothing about that time
+        """
+        found = self._buffer.lookup_transform(
+            names.odom, names.base, Time.from_msg(stamp), Duration(seconds=_PATIENCE)
+        )
+        return transform_from_message(found)
+
+    def send(
+        self,
+        names: FrameNames,
+        stamp: TimeMessage,
+        T_map_odom: Transform | None,
+        T_odom_base: Transform,
+    ) -> None:
+        """
+        Publish what the settings ask for.
+
+        :param stamp: of the image
+        :param T_map_odom: None where it is not known
+        :param T_odom_base: left out where another source publishes it
+        """
+        if self._broadcaster is None:
+            return
+        messages = []
+        if T_map_odom is not None:
+            ahead = stamp_from_nanoseconds(nanoseconds(stamp) + self._ahead)
+            messages.append(transform_message(T_map_odom, ahead, names.map, names.odom))
+        if self._config.publish_odom_tf:
+            messages.append(transform_message(T_odom_base, stamp, names.odom, names.base))
+        if messages:
+            self._broadcaster.sendTransform(messages)
+
+
+__all__ = ['TransformException', 'Transforms']
