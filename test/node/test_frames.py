@@ -9,11 +9,12 @@ from ttt3r_ros.node.frames import (
     Epoch,
     FrameNames,
     TwistEstimator,
+    camera_covariance,
     level_camera,
-    pose_sigmas,
-    twist_sigmas,
+    twist_covariance,
 )
 from ttt3r_ros.node.settings import NodeConfig
+from ttt3r_ros.view import Tracking, View
 
 FORWARD, DOWN, RIGHT = np.array([0, 0, 1.0]), np.array([0, 1.0, 0]), np.array([1.0, 0, 0])
 
@@ -83,13 +84,49 @@ def test_twist_is_in_the_moving_frame():
     assert twist.interval == pytest.approx(0.5)
 
 
-def test_uncertainty_falls_with_confidence_and_grows_with_distance():
-    sure, unsure = pose_sigmas(10.0, 2.0, 1.0), pose_sigmas(2.0, 2.0, 1.0)
-    assert (sure < unsure).all()
-    assert np.allclose(pose_sigmas(2.0, 4.0, 1.0)[:3], 2 * unsure[:3])
-    assert np.allclose(pose_sigmas(2.0, 2.0, 3.0), 3 * unsure)
-    assert np.allclose(twist_sigmas(unsure, 0.5), unsure * math.sqrt(2) / 0.5)
-    assert (twist_sigmas(unsure, 0.0) >= 100).all()
+@pytest.fixture
+def view(fake_view):
+    def make(confidence: float = 2.0, depth: float = 2.0, **tracking) -> View:
+        return fake_view(confidence=confidence, depth=depth, tracking=Tracking(**tracking))
+
+    return make
+
+
+def test_uncertainty_falls_with_confidence_and_grows_with_distance_and_when_lost(view):
+    usual = camera_covariance(view(status='network'), 1.0)
+    assert (np.diag(camera_covariance(view(10.0, status='network'), 1.0)) < np.diag(usual)).all()
+    far = camera_covariance(view(2.0, 4.0, status='network'), 1.0)
+    assert np.allclose(far[:3, :3], 4 * usual[:3, :3])
+    assert np.allclose(camera_covariance(view(status='network'), 3.0), 9 * usual)
+    assert (np.diag(camera_covariance(view(status='lost'), 1.0)) > 100 * np.diag(usual)).all()
+
+
+def test_a_solved_pose_brings_its_own_uncertainty(view):
+    known = np.diag(np.arange(1.0, 7.0))
+    solved = view(status='tracked', covariance=known)
+    assert np.allclose(camera_covariance(solved, 2.0), 4 * known)
+
+
+def test_uncertainty_follows_the_axes():
+    ahead_unsure = np.diag([0, 0, 1.0, 0, 0, 0])  # along the optical axis, x of the map
+    assert np.allclose(
+        Epoch().odom_covariance(np.eye(4), ahead_unsure), np.diag([1.0, 0, 0, 0, 0, 0])
+    )
+
+
+def test_uncertain_rotation_of_the_camera_moves_the_base_behind_it():
+    mounting = from_translation_quat([2, 0, 0], [1, 0, 0, 0]) @ level_camera(0.0)
+    yaw_unsure = np.diag([0, 0, 0, 0, 0.01, 0])  # about the camera's y, the vertical
+    carried = Epoch(mounting).odom_covariance(np.eye(4), yaw_unsure)
+    assert np.diag(carried) == pytest.approx([0, 0.04, 0, 0, 0, 0.01])
+
+
+def test_uncertainty_of_velocity():
+    covariance = np.diag([1.0, 0, 0, 0, 0, 0])
+    turned = turn([0, 0, 1], math.pi / 2)
+    velocity = twist_covariance(covariance, turned, 0.5)
+    assert np.allclose(velocity, np.diag([0, 8.0, 0, 0, 0, 0]))
+    assert (np.diag(twist_covariance(covariance, turned, 0.0)) > 1000).all()
 
 
 def test_names_take_the_prefix_and_the_frame_of_the_images():

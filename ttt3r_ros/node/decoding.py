@@ -1,8 +1,8 @@
 """
 From image messages to RGB arrays.
 
-What the message claims is checked first (a broken driver must not crash the node), then a library
-decodes it: cv_bridge where it works, rosbags-image where it does not (NumPy 2, OpenCV 5, no ROS).
+cv_bridge decodes where it is installed and works; elsewhere (NumPy 2, OpenCV 5, no ROS
+distribution) the same pure path does that reads bags.
 """
 
 from __future__ import annotations
@@ -16,23 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttt3r_ros.errors import ImageError
+from ttt3r_ros.io.ros_messages import rgb_image
 
 RgbImage = NDArray[np.uint8]  # [H, W, 3]
 Decoder = Callable[[Any], RgbImage]
 
-MAX_PIXELS = 1 << 28
-
-# OpenCV's own encodings carry no colour order; it is that of OpenCV.
-_GENERIC = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8', '16UC1': 'mono16'}
-# Decoded here, for neither library knows that the chroma rows come after `height` rows.
-_PLANAR = {'nv12': cv2.COLOR_YUV2RGB_NV12, 'nv21': cv2.COLOR_YUV2RGB_NV21}
-_PIXEL_BYTES = {
-    'mono8': 1, 'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4,
-    'mono16': 2, 'rgb16': 6, 'bgr16': 6, 'rgba16': 8, 'bgra16': 8,
-    'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1,
-    'bayer_rggb16': 2, 'bayer_bggr16': 2, 'bayer_gbrg16': 2, 'bayer_grbg16': 2,
-    'yuv422': 2, 'uyvy': 2, 'yuv422_yuy2': 2, 'yuyv': 2, 'nv12': 1, 'nv21': 1,
-}  # fmt: skip
+# What cv_bridge does not know, or gives no colour order.
+_PURE_ONLY = frozenset({'8UC1', '8UC3', '8UC4', '16UC1', 'nv12', 'nv21'})
+_BRIDGE_ERRORS = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, cv2.error)
 
 
 def choose_decoder() -> tuple[str, Decoder]:
@@ -42,9 +33,9 @@ def choose_decoder() -> tuple[str, Decoder]:
     :return: the name of the library with the reason, and its decoder
     """
     try:
-        from cv_bridge import CvBridge  # broken builds fail here already
+        from cv_bridge import CvBridge  # one built for another NumPy fails here already
     except (ImportError, AttributeError) as error:
-        return f'rosbags-image (no cv_bridge: {error})', _decode_rosbags
+        return f'rosbags-image (no cv_bridge: {error})', rgb_image
     bridge = CvBridge()
 
     def decode(msg: Any) -> RgbImage:
@@ -55,10 +46,10 @@ def choose_decoder() -> tuple[str, Decoder]:
     )
     try:
         works = decode(probe).tolist() == [[[3, 2, 1], [6, 5, 4]]]
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, cv2.error) as error:
-        return f'rosbags-image (cv_bridge does not work here: {error!r})', _decode_rosbags
+    except _BRIDGE_ERRORS as error:
+        return f'rosbags-image (cv_bridge does not work here: {error!r})', rgb_image
     if not works:
-        return 'rosbags-image (cv_bridge returned wrong pixels)', _decode_rosbags
+        return 'rosbags-image (cv_bridge returns wrong pixels here)', rgb_image
     return 'cv_bridge', decode
 
 
@@ -69,27 +60,16 @@ def to_rgb(msg: Any, decoder: Decoder) -> RgbImage:
     :param msg: the message; rows may be padded
     :param decoder: from `choose_decoder`
     :return: RGB image [H, W, 3]
-    :raises ImageError: if the encoding is unknown or the data do not fit the description
+    :raises ImageError: if the encoding has no colours or the data do not fill the image
     """
-    encoding = _GENERIC.get(msg.encoding, msg.encoding)
-    rows, row_bytes = _layout(msg, encoding)
-    packed = np.frombuffer(msg.data, np.uint8, rows * msg.step).reshape(rows, msg.step)
-    packed = np.ascontiguousarray(packed[:, :row_bytes])
-    if encoding in _PLANAR:
-        return np.asarray(cv2.cvtColor(packed, _PLANAR[encoding]), np.uint8)
-    tight = SimpleNamespace(
-        height=msg.height,
-        width=msg.width,
-        encoding=encoding,
-        is_bigendian=msg.is_bigendian,
-        step=row_bytes,
-        data=packed.data,
-    )
+    if msg.encoding in _PURE_ONLY:
+        decoder = rgb_image
+    elif not msg.encoding:
+        raise ImageError('the image has no encoding')
     try:
-        image = decoder(tight)
-    except (ValueError, TypeError, KeyError, RuntimeError, cv2.error) as error:
+        return decoder(msg)
+    except _BRIDGE_ERRORS as error:
         raise ImageError(f'{msg.encoding} image could not be decoded: {error}') from error
-    return image
 
 
 def compressed_to_rgb(msg: Any) -> RgbImage:
@@ -108,40 +88,6 @@ def compressed_to_rgb(msg: Any) -> RgbImage:
     if jpeg_cut or png_cut:
         raise ImageError(f'compressed image ({msg.format}) is cut off after {data.size} bytes')
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return rgb_image(msg)
     except cv2.error as error:
         raise ImageError(f'compressed image ({msg.format}) cannot be decoded: {error}') from error
-    if image is None:
-        raise ImageError(f'compressed image ({msg.format}) is no image that OpenCV can read')
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _layout(msg: Any, encoding: str) -> tuple[int, int]:
-    """Check what the message says of itself; return how many rows of how many bytes it has."""
-    if encoding not in _PIXEL_BYTES:
-        raise ImageError(f'encoding {msg.encoding!r} is not a colour or grey image known here')
-    height, width = msg.height, msg.width
-    if height == 0 or width == 0:
-        raise ImageError(f'image of size {width} x {height}')
-    if height * width > MAX_PIXELS:
-        raise ImageError(f'image of size {width} x {height} is larger than {MAX_PIXELS} pixels')
-    halved = encoding in _PLANAR or encoding.startswith(('yuv', 'uyvy'))
-    if halved and (width % 2 or (encoding in _PLANAR and height % 2)):
-        raise ImageError(f'{msg.encoding} image of odd size {width} x {height}')
-    row_bytes = width * _PIXEL_BYTES[encoding]
-    rows = height * 3 // 2 if encoding in _PLANAR else height
-    if msg.step < row_bytes:
-        raise ImageError(f'step is {msg.step} bytes; a row of {width} pixels needs {row_bytes}')
-    if len(msg.data) < rows * msg.step:
-        raise ImageError(f'image has {len(msg.data)} bytes of {rows * msg.step}')
-    return rows, row_bytes
-
-
-def _decode_rosbags(msg: Any) -> RgbImage:
-    from rosbags.image import ImageError as UnsupportedError
-    from rosbags.image import image_to_cvimage
-
-    try:
-        return np.asarray(image_to_cvimage(msg, 'rgb8'), np.uint8)
-    except UnsupportedError as error:
-        raise ImageError(str(error)) from error

@@ -105,8 +105,8 @@ def _judge_reconstruction(
         return OK, 'waiting for the first image'
     if report.view.tracking.status == 'lost':
         return ERROR, 'lost: the pose cannot be trusted'
-    estimated, calibrated = report.estimated, report.calibrated
-    if estimated is not None and calibrated is not None:
+    estimated, calibrated = report.view.input_intrinsics, report.calibrated
+    if calibrated is not None:
         ratio = estimated.fx / calibrated.fx
         if abs(ratio - 1) > tolerance:
             return WARN, (
@@ -139,14 +139,15 @@ def _reconstruction_values(situation: Situation, report: Report) -> dict[str, st
         return values
     values |= {
         'frames in this epoch': str(view.index + 1),
-        'tracking': str(view.tracking.status),
-        'mean gain': f'{view.mean_gain:.4f}',
-        'state change': f'{view.state_change:.4f}',
+        'tracking': view.tracking.status,
+        'inliers': f'{view.tracking.inliers} of {view.tracking.matches}',
+        'mean gain': f'{view.health.gain:.4f}',
+        'state change': f'{view.health.change:.4f}',
+        'state drift': f'{view.health.drift:.4f}',
         'mean confidence': f'{report.confidence:.3f}',
-        'focal spread [%]': f'{100 * report.focal_spread:.2f}',
+        'estimated focal length [px]': f'{view.input_intrinsics.fx:.1f}',
+        'focal spread [%]': f'{100 * view.focal_spread:.2f}',
     }
-    if report.estimated is not None:
-        values['estimated focal length [px]'] = f'{report.estimated.fx:.1f}'
     if report.calibrated is not None:
         values['calibrated focal length [px]'] = f'{report.calibrated.fx:.1f}'
     return values

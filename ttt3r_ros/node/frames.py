@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.node.settings import NodeConfig
+from ttt3r_ros.view import View
 
 # Columns: the optical axes (right, down, forward) in a body frame (forward, left, up).
 R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -25,6 +27,10 @@ R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 # distance to the scene, and six degrees.
 POSITION_SIGMA = 0.1
 ROTATION_SIGMA = 0.1
+LOST_FACTOR = 100.0  # on both, while the camera is lost
+UNKNOWN_VARIANCE = 1e6
+
+Matrix6: TypeAlias = NDArray[np.float64]  # [6, 6]
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,20 @@ class Epoch:
         anchor = np.eye(4) if self._T_map_odom_first is None else self._T_map_odom_first
         return inverse(anchor) @ self.map_base(T_world_camera)
 
+    def odom_covariance(self, T_world_camera: Transform, covariance: Matrix6) -> Matrix6:
+        """
+        Carry the uncertainty of a camera's pose over to the base and the axes of odom.
+
+        :param covariance: about the camera's axes [6, 6]
+        :return: of the base frame, about the axes of odom [6, 6]
+        """
+        R_odom_camera = (self.odom_base(T_world_camera) @ inverse(self._T_camera_base))[:3, :3]
+        # A rotation about the camera also moves the base.
+        lever = np.eye(6)
+        lever[:3, 3:] = -_cross(R_odom_camera @ self._T_camera_base[:3, 3])
+        carry = lever @ _both(R_odom_camera)
+        return carry @ covariance @ carry.T
+
     def follow_odometry(self, T_world_camera: Transform, T_odom_base: Transform) -> Transform:
         """
         Let map -> odom make up for the difference to another source of odometry.
@@ -135,31 +155,51 @@ class TwistEstimator:
         return np.concatenate([motion[:3, 3], turn]) / self.interval
 
 
-def pose_sigmas(confidence: float, distance: float, scale: float) -> NDArray[np.float64]:
+def camera_covariance(view: View, scale: float) -> Matrix6:
     """
-    Derive how uncertain a pose is from how sure the network is.
+    Tell how uncertain a pose is.
 
-    The network's confidence c >= 1 weights its training loss as c * error - log c, least where
-    the expected error is 1 / c: both deviations are taken proportional to 1 / c, that of the
+    Where the pose is solved from points, the solution tells. Else it is derived from how sure the
+    network is: its confidence c >= 1 weights the training loss as c * error - log c, least where
+    the expected error is 1 / c; both deviations are taken proportional to 1 / c, that of the
     position also to the distance of the scene, for the loss is relative to it.
 
-    :param confidence: mean of the confidence image
-    :param distance: median depth, metres
-    :param scale: factor on the result
-    :return: standard deviations of x, y, z in metres and of the rotations in radians [6]
+    :param view: of one image
+    :param scale: factor on the standard deviations
+    :return: of position (m) and rotation (rad), about the camera's axes [6, 6]
     """
-    sigma = scale / max(confidence, 1.0)
-    return np.repeat([POSITION_SIGMA * distance * sigma, ROTATION_SIGMA * sigma], 3)
+    if view.tracking.status == 'lost':
+        scale *= LOST_FACTOR
+    if view.tracking.covariance is not None:
+        return view.tracking.covariance * scale**2
+    sigma = scale / max(float(view.confidence.mean()), 1.0)
+    distance = float(np.median(view.depth))
+    sigmas = np.repeat([POSITION_SIGMA * distance * sigma, ROTATION_SIGMA * sigma], 3)
+    return np.diag(sigmas**2)
 
 
-def twist_sigmas(sigmas: NDArray[np.float64], interval: float) -> NDArray[np.float64]:
+def twist_covariance(covariance: Matrix6, pose: Transform, interval: float) -> Matrix6:
     """
     Derive the uncertainty of a velocity from that of the two poses it comes from.
 
-    :param sigmas: of each pose [6]
+    :param covariance: of each pose, about the axes of the fixed frame [6, 6]
+    :param pose: `T_fixed_moving` [4, 4]
     :param interval: seconds between them; 0 where there is no velocity, which then says nothing
-    :return: standard deviations in m/s and rad/s [6]
+    :return: in (m/s)^2 and (rad/s)^2, about the axes of the moving frame [6, 6]
     """
     if interval <= 0:
-        return np.full(6, 1e3)
-    return math.sqrt(2.0) * sigmas / interval
+        return np.eye(6) * UNKNOWN_VARIANCE
+    turn = _both(pose[:3, :3].T)
+    return 2.0 * turn @ covariance @ turn.T / interval**2
+
+
+def _both(rotation: NDArray[np.float64]) -> Matrix6:
+    """Return the matrix that turns the axes of positions and rotations alike."""
+    matrix = np.zeros((6, 6))
+    matrix[:3, :3] = matrix[3:, 3:] = rotation
+    return matrix
+
+
+def _cross(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y, z = vector
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

@@ -64,3 +64,7 @@ def main(args: list[str] | None = None) -> None:
     # A thread inside the network, or loading weights, cannot be interrupted, and the interpreter
     # would wait for it.
     os._exit(1 if crashed.is_set() else 0)
+
+
+if __name__ == '__main__':
+    main()

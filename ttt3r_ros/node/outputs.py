@@ -19,7 +19,7 @@ from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.node.clouds import cloud_message
 from ttt3r_ros.node.conversions import camera_info_message, image_message, pose_message
 from ttt3r_ros.node.settings import NodeConfig
-from ttt3r_ros.reconstructor import View
+from ttt3r_ros.view import View
 
 TOPICS: dict[str, type[Any]] = {
     'points': PointCloud2,
@@ -56,14 +56,14 @@ class Motion:
 
     :param pose: `T_odom_base` [4, 4]
     :param twist: linear and angular velocity in the base frame [6]
-    :param pose_sigmas: standard deviations, metres and radians [6]
-    :param twist_sigmas: standard deviations, m/s and rad/s [6]
+    :param pose_covariance: metres and radians, about the axes of odom [6, 6]
+    :param twist_covariance: m/s and rad/s, about the axes of the base frame [6, 6]
     """
 
     pose: Transform
     twist: NDArray[np.float64]
-    pose_sigmas: NDArray[np.float64]
-    twist_sigmas: NDArray[np.float64]
+    pose_covariance: NDArray[np.float64]
+    twist_covariance: NDArray[np.float64]
 
 
 def valid_points(view: View, config: NodeConfig) -> NDArray[np.bool_]:
@@ -113,7 +113,7 @@ class Outputs:
     def send_images(self, view: View, valid: NDArray[np.bool_], header: Header) -> None:
         """Publish depth, colour and confidence, each with the size of the network's image."""
         if self.wanted('depth/image'):
-            depth = np.where(valid, view.points[..., 2], np.float32(np.nan))
+            depth = np.where(valid, view.depth, np.float32(np.nan))
             self.send('depth/image', image_message(depth, '32FC1', header))
         if self.wanted('color/image'):
             self.send('color/image', image_message(view.image, 'rgb8', header))
@@ -149,12 +149,12 @@ class Outputs:
 
 
 def odometry_message(motion: Motion, header: Header, child_frame: str) -> Odometry:
-    """Build an odometry message with diagonal covariances."""
+    """Build an odometry message."""
     msg = Odometry(header=header, child_frame_id=child_frame)
     msg.pose.pose = pose_message(motion.pose)
-    msg.pose.covariance = np.diag(motion.pose_sigmas**2).ravel()
+    msg.pose.covariance = motion.pose_covariance.ravel()
     linear, angular = msg.twist.twist.linear, msg.twist.twist.angular
     linear.x, linear.y, linear.z = motion.twist[:3].tolist()
     angular.x, angular.y, angular.z = motion.twist[3:].tolist()
-    msg.twist.covariance = np.diag(motion.twist_sigmas**2).ravel()
+    msg.twist.covariance = motion.twist_covariance.ravel()
     return msg

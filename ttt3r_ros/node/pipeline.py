@@ -17,13 +17,12 @@ from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import transform_points
 from ttt3r_ros.node.conversions import nanoseconds
-from ttt3r_ros.node.focal import IntrinsicsSmoother
 from ttt3r_ros.node.frames import (
     Epoch,
     FrameNames,
     TwistEstimator,
-    pose_sigmas,
-    twist_sigmas,
+    camera_covariance,
+    twist_covariance,
 )
 from ttt3r_ros.node.outputs import Motion, Outputs, valid_points
 from ttt3r_ros.node.receiver import ImageReceiver, Received
@@ -31,8 +30,9 @@ from ttt3r_ros.node.record import Record
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 from ttt3r_ros.node.transforms import TransformException, Transforms
-from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig, View
+from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.settings import settings_of
+from ttt3r_ros.view import View
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class Report:
     problem: str = ''
     view: View | None = None
     confidence: float = float('nan')
-    estimated: Intrinsics | None = None
     calibrated: Intrinsics | None = None
-    focal_spread: float = float('nan')
 
 
 class Pipeline:
@@ -91,7 +89,7 @@ class Pipeline:
         self._started = -1  # the epoch that the state belongs to
         self._epoch = Epoch()
         self._twist = TwistEstimator()
-        self._smoother = IntrinsicsSmoother()
+        self._changes: dict[str, Any] = {}  # settings that the reconstructor has yet to take over
         self.report = Report()
 
     def reset(self) -> None:
@@ -110,18 +108,19 @@ class Pipeline:
         """
         Take over settings that may change at run time.
 
-        :param values: by name, checked already; those of others are ignored
+        :param values: by name; those of others are ignored
+        :raises ValueError: if one of them is not allowed; then nothing has changed
         """
         own = {name: values[name] for name in settings_of(NodeConfig) if name in values}
-        with self._lock:
-            self.config = replace(self.config, **own)
-            if 'voxel_size' in own:
-                self._record.set_voxel_size(own['voxel_size'])
         theirs = {
             name: values[name] for name in settings_of(ReconstructorConfig) if name in values
         }
-        if theirs:
-            self._reconstructor.change_settings(**theirs)
+        replace(self._reconstructor.config, **theirs)
+        with self._lock:
+            self.config = replace(self.config, **own)
+            self._changes |= theirs
+            if 'voxel_size' in own:
+                self._record.set_voxel_size(own['voxel_size'])
 
     def process(self, frame: Received) -> None:
         """Do all there is to do for one image; data that cannot be used are counted."""
@@ -142,6 +141,9 @@ class Pipeline:
         image, calibrated = self._receiver.decode(frame)
         if frame.epoch != self._started:
             self._start(frame, names)
+        with self._lock:
+            changes, self._changes = self._changes, {}
+        self._reconstructor.change(**changes)
         world = self.config.points_source == 'network_world'
         view = self._reconstructor.add(image, camera=calibrated, world=world)
         with self._lock:
@@ -156,7 +158,6 @@ class Pipeline:
             self._inform('no base_frame and no camera_tilt: the first image is taken as level')
         self._epoch = Epoch(mounting, self.config.camera_tilt)
         self._twist = TwistEstimator()
-        self._smoother.clear()
         self._record.clear()
         self._transforms.forget()
         self._reconstructor.reset()
@@ -171,8 +172,7 @@ class Pipeline:
         self._publish_motion(frame.stamp, names, view)
         out.send_images(view, valid, header)
         out.send_points(view, valid, header, organized=config.organized_points)
-        smooth = self._smoother.update(view.input_intrinsics)
-        out.send_estimate(smooth, header)
+        out.send_estimate(view.input_intrinsics, header)
         self._add_to_map(frame.stamp, names, view, valid)
         now = time.monotonic()
         latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
@@ -180,18 +180,18 @@ class Pipeline:
         self.report = Report(
             view=view,
             confidence=float(view.confidence.mean()),
-            estimated=smooth,
             calibrated=calibrated,
-            focal_spread=self._smoother.spread,
         )
 
     def _publish_motion(self, stamp: Time, names: FrameNames, view: View) -> None:
         T_map_odom = np.eye(4) if self.config.publish_odom_tf else self._follow(stamp, names, view)
         pose = self._epoch.odom_base(view.T_world_camera)
         twist = self._twist.update(nanoseconds(stamp) / 1e9, pose)
-        depth = float(np.nanmedian(view.points[..., 2]))
-        sigmas = pose_sigmas(float(view.confidence.mean()), depth, self.config.covariance_scale)
-        motion = Motion(pose, twist, sigmas, twist_sigmas(sigmas, self._twist.interval))
+        covariance = self._epoch.odom_covariance(
+            view.T_world_camera, camera_covariance(view, self.config.covariance_scale)
+        )
+        velocity = twist_covariance(covariance, pose, self._twist.interval)
+        motion = Motion(pose, twist, covariance, velocity)
         self._transforms.send(names, stamp, T_map_odom, pose)
         header = Header(stamp=stamp, frame_id=names.odom)
         self._outputs.send_odometry(motion, header, names.base)
@@ -215,8 +215,8 @@ class Pipeline:
     ) -> None:
         T_map_points = self._epoch.T_map_world
         points: NDArray[Any] = view.points
-        if self.config.points_source == 'network_world' and view.points_world is not None:
-            points = view.points_world
+        if self.config.points_source == 'network_world' and view.world_points is not None:
+            points = view.world_points
         else:
             T_map_points = T_map_points @ view.T_world_camera
         self._record.add_points(

@@ -270,8 +270,10 @@ class ReconstructionNode(LifecycleNode):
         result = self._parameters_of_node.check(changes)
         if not result.successful or self._pipeline is None:
             return result
-        values = {change.name: change.value for change in changes}
-        self._pipeline.change_settings(values)
+        try:
+            self._pipeline.change_settings({change.name: change.value for change in changes})
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
         return result
 
     def _on_clock_jump(self, _: TimeJump) -> None:
