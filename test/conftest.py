@@ -1,0 +1,38 @@
+"""What many tests share."""
+
+from __future__ import annotations
+
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / 'shared'
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _few_threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session')
+def shared() -> Path:
+    """Folder of goldens and recordings that is not part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f'{SHARED} is not here')
+    return SHARED
+
+
+@pytest.fixture(scope='session')
+def check_golden() -> ModuleType:
+    """The script tools/check_golden.py as a module."""
+    path = ROOT / 'tools' / 'check_golden.py'
+    spec = util.spec_from_file_location('check_golden', path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

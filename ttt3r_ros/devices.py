@@ -1,0 +1,50 @@
+"""Which processor and which number format to compute with."""
+
+from __future__ import annotations
+
+import torch
+
+PRECISIONS = {
+    'float32': torch.float32,
+    'bfloat16': torch.bfloat16,
+    'float16': torch.float16,
+}
+
+
+def choose_device(name: str) -> torch.device:
+    """
+    Resolve a device name.
+
+    :param name: auto (a CUDA GPU if there is one), or as torch names it: cpu, cuda, cuda:1
+    :raises ValueError: unknown, or not on this machine
+    """
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f'device is {name!r}; choose auto, cpu, cuda or cuda:N') from error
+    if device.type not in ('cpu', 'cuda'):
+        raise ValueError(f'device is {name!r}; choose auto, cpu, cuda or cuda:N')
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f'device is {name!r}; this machine has no such CUDA device')
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """
+    Resolve a precision.
+
+    :param name: auto, or one of `PRECISIONS`; auto is float32 on a CPU, bfloat16 on a GPU that
+        has it, float16 on others
+    :raises ValueError: unknown, or float16 on a CPU
+    """
+    if name == 'auto':
+        if device.type == 'cpu':
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if name not in PRECISIONS:
+        raise ValueError(f'precision is {name!r}; choose auto or one of {", ".join(PRECISIONS)}')
+    if name == 'float16' and device.type == 'cpu':
+        raise ValueError('precision is float16; on a CPU choose float32 or bfloat16')
+    return PRECISIONS[name]

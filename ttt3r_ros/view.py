@@ -1,0 +1,86 @@
+"""What the reconstructor says of one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
+from ttt3r_ros.geometry.se3 import Transform, transform_points
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """
+    Where the pose comes from and how well it is supported.
+
+    :param status: network (regressed), first, tracked or lost (the last good pose is repeated)
+    :param inliers: points that agree with the pose; 0 without tracking
+    :param matches: points that were found in this image; 0 without tracking
+    :param covariance: of (x, y, z in metres, rotation about x, y, z in radians) in the camera's
+        axes [6, 6]; None where nothing is known
+    """
+
+    status: str
+    inliers: int = 0
+    matches: int = 0
+    covariance: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """
+    How the frame changed the state, averaged over its tokens.
+
+    :param gain: share of the decoded step that the update rule took
+    :param change: size of the change, relative to the state
+    :param drift: distance from the start state, relative to it
+    """
+
+    gain: float
+    change: float
+    drift: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """
+    One image, reconstructed; h and w are the network's image size.
+
+    :param index: of the frame since the start or the last reset
+    :param T_world_camera: camera to world; the world is the first camera; OpenCV axes, metres
+    :param points: in the camera frame, metres [h, w, 3]
+    :param confidence: the network's own, at least 1 [h, w]
+    :param image: the pixels that the network saw, RGB [h, w, 3]
+    :param intrinsics: of that image, for this frame
+    :param input_intrinsics: of the input image, smoothed over frames
+    :param focal_spread: relative spread of the focal length over recent frames
+    :param mapping: from the input image to the network's
+    :param depth_scale: what the network's depth was multiplied by to agree with the track
+    :param world_points: from the world head, if asked for [h, w, 3]
+    """
+
+    index: int
+    T_world_camera: Transform
+    points: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    image: NDArray[np.uint8]
+    intrinsics: Intrinsics
+    input_intrinsics: Intrinsics
+    focal_spread: float
+    mapping: ImageMapping
+    tracking: Tracking
+    health: Health
+    depth_scale: float = 1.0
+    world_points: NDArray[np.float32] | None = None
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """Depth along z in metres [h, w]."""
+        return self.points[..., 2]
+
+    def points_world(self) -> NDArray[np.float32]:
+        """Return the points, moved by the pose to the world frame [h, w, 3]."""
+        return transform_points(self.T_world_camera, self.points)
