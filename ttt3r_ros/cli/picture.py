@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.files import atomic_file
 from ttt3r_ros.geometry.se3 import Transform
-from ttt3r_ros.io.writers import atomic_file
 
 _INK, _FAINT = '#222222', '#888888'
 _ESTIMATE, _TRUTH = '#d6006e', '#111111'

@@ -50,9 +50,7 @@ def rgb_image(message: Any) -> ColorImage:
     :raises ImageError: if the encoding has no colours, or the data do not fill the image
     """
     if hasattr(message, 'format'):
-        bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
+        bgr = _decompressed(message, 0, cv2.IMREAD_COLOR)
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
     encoding = _OPENCV_ORDER.get(message.encoding, message.encoding)
     pixels = _pixels(message, encoding)
@@ -75,10 +73,9 @@ def depth_image(message: Any) -> DepthImage:
         kind = getattr(message, 'format', '') or message.encoding
         raise ImageError(f'{kind!r} is no depth image; 16UC1 or 32FC1 is needed')
     if hasattr(message, 'format'):
-        png = np.frombuffer(message.data, np.uint8)[_COMPRESSED_DEPTH_HEADER:]
-        pixels = cv2.imdecode(png, cv2.IMREAD_UNCHANGED) if png.size else None
-        if pixels is None or '32FC1' in message.format:
-            raise ImageError(f'depth image (format {message.format!r}) cannot be decoded')
+        if '32FC1' in message.format:
+            raise ImageError(f'depth of format {message.format!r} is not supported; 16UC1 is')
+        pixels = _decompressed(message, _COMPRESSED_DEPTH_HEADER, cv2.IMREAD_UNCHANGED)
     else:
         pixels = _pixels(message, message.encoding)
     per_metre = 1000.0 if pixels.dtype == np.uint16 else 1.0
@@ -108,6 +105,14 @@ def intrinsics(message: Any) -> Intrinsics | None:
     if fx <= 0 or fy <= 0:
         return None
     return Intrinsics(message.width, message.height, fx, fy, cx, cy)
+
+
+def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:
+    data = np.frombuffer(message.data, np.uint8)[header:]
+    pixels = cv2.imdecode(data, flags) if data.size else None
+    if pixels is None:
+        raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
+    return np.asarray(pixels)
 
 
 def _pixels(message: Any, encoding: str) -> NDArray[Any]:

@@ -1,0 +1,102 @@
+from made_up import gradient, save_png
+import numpy as np
+from PIL import Image
+import pytest
+
+from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.io.images import (
+    image_size,
+    list_images,
+    load_depth,
+    load_image,
+    natural_key,
+    open_images,
+)
+
+
+def test_names_sort_by_their_numbers():
+    names = ['b10.png', 'b9.png', 'a.png', 'b2x10.png', 'b2x9.png']
+    assert sorted(names, key=natural_key) == [
+        'a.png',
+        'b2x9.png',
+        'b2x10.png',
+        'b9.png',
+        'b10.png',
+    ]
+
+
+def test_names_of_digits_and_of_letters_can_be_compared():
+    assert sorted(['x1', '1x', 'x', '1'], key=natural_key)[:2] == ['1', '1x']
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'L', 'P'])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    path = tmp_path / 'image.png'
+    Image.fromarray(np.full((4, 6, 3), 153, np.uint8)).convert(mode).save(path)
+    image = load_image(path)
+    assert (image.shape, image.dtype) == ((4, 6, 3), np.uint8)
+    assert np.abs(image.astype(int) - 153).max() <= 3
+
+
+def test_grey_of_16_bits_is_scaled_not_clipped(tmp_path):
+    path = save_png(tmp_path / 'grey.png', np.array([[0, 128 << 8, 65535]], np.uint16))
+    np.testing.assert_array_equal(load_image(path)[0, :, 0], [0, 128, 255])
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    upright = gradient(3, width=16, height=32)
+    sideways, exif = Image.fromarray(np.rot90(upright).copy()), Image.Exif()
+    exif[0x0112] = 6  # to be shown turned clockwise
+    path = tmp_path / 'phone.png'
+    sideways.save(path, exif=exif)
+    assert image_size(path) == (16, 32)
+    np.testing.assert_array_equal(load_image(path), upright)
+
+
+def test_damaged_files_are_named(tmp_path):
+    whole = save_png(tmp_path / 'whole.png', gradient(1)).read_bytes()
+    cut, text = tmp_path / 'cut.png', tmp_path / 'text.png'
+    cut.write_bytes(whole[: len(whole) // 2])
+    text.write_text('no image at all')
+    for path in (cut, text, tmp_path / 'absent.png'):
+        with pytest.raises(DatasetError, match=path.name):
+            load_image(path)
+    with pytest.raises(DatasetError, match=r'text\.png'):
+        open_images([text], 'x')
+    with pytest.raises(DatasetError, match=r'cut\.png'):
+        load_depth(cut, per_metre=1000.0)
+
+
+def test_depth_in_metres_with_both_marks_of_invalid(tmp_path):
+    path = save_png(tmp_path / 'd.png', np.array([[0, 1000, 2500, 65535]], np.uint16))
+    np.testing.assert_allclose(load_depth(path, per_metre=1000.0), [[np.nan, 1, 2.5, np.nan]])
+
+
+def test_a_colour_image_is_no_depth(tmp_path):
+    with pytest.raises(DatasetError, match='16 bits'):
+        load_depth(save_png(tmp_path / 'c.png', gradient(1)), per_metre=1000.0)
+
+
+def test_hidden_and_other_files_are_not_listed(tmp_path):
+    for name in ('2.PNG', '10.png', '.thumb.png'):
+        save_png(tmp_path / name, gradient(1))
+    (tmp_path / 'readme.txt').touch()
+    assert [path.name for path in list_images(tmp_path)] == ['2.PNG', '10.png']
+
+
+@pytest.mark.parametrize(
+    ('names', 'sizes', 'ordered'),
+    [
+        (['f1.png', 'f2.png', 'f10.png'], [40, 40, 40], True),
+        (['1305.25.png', '1305.75.png'], [40, 40], True),
+        (['f1.png', 'f2.png'], [40, 41], False),
+        (['kitchen.png', 'stairs.png'], [40, 40], False),
+    ],
+)
+def test_photographs_are_told_from_frames(tmp_path, names, sizes, ordered):
+    paths = [
+        save_png(tmp_path / name, gradient(1, width=size))
+        for name, size in zip(names, sizes, strict=True)
+    ]
+    assert open_images(paths, 'x').ordered is ordered
+    assert open_images(paths, 'x', unordered=True).ordered is False

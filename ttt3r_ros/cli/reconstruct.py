@@ -1,0 +1,136 @@
+"""`ttt3r reconstruct`: a recording becomes points, depth, trajectory, intrinsics and a picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+import time
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from ttt3r_ros.cli.inputs import add_input_arguments, open_input
+from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
+from ttt3r_ros.cli.results import OutputConfig, Results
+from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.io.frames import ColorImage, Sequence
+from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
+from ttt3r_ros.view import View
+
+_COLUMNS = 4  # frames in the picture
+_ESTIMATE = 'estimate'
+
+
+class Reconstruction(Protocol):
+    """What is needed of a `Reconstructor`."""
+
+    def add(self, image: ColorImage, *, camera: Intrinsics | None = None) -> View:
+        """Reconstruct the next image."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_input_arguments(parser)
+    parser.add_argument(
+        '--out', type=Path, required=True, metavar='DIR', help='folder for the results'
+    )
+    parser.add_argument(
+        '--camera',
+        default='',
+        metavar='fx,fy,cx,cy',
+        help=f'intrinsics of the images in pixels, or "{_ESTIMATE}" to disregard those that the '
+        'recording brings (default: as recorded, else estimated)',
+    )
+    add_settings(parser, ReconstructorConfig)
+    add_settings(parser, OutputConfig)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    sequence = open_input(arguments)
+    changes = {}
+    if not sequence.ordered and arguments.pose_source == 'auto':
+        changes['pose_source'] = 'network'  # photographs share too little to be tracked
+    reconstructor = Reconstructor(settings_from(arguments, ReconstructorConfig, **changes))
+    lines = reconstruct(
+        sequence,
+        reconstructor,
+        arguments.out,
+        settings_from(arguments, OutputConfig),
+        choose_camera=camera_chooser(arguments.camera, sequence.intrinsics),
+        stride=arguments.stride,
+        max_frames=arguments.max_frames,
+    )
+    print('\n'.join([*lines, f'results in {arguments.out}']))
+    return 0
+
+
+def reconstruct(
+    sequence: Sequence,
+    reconstructor: Reconstruction,
+    folder: Path,
+    config: OutputConfig,
+    *,
+    choose_camera: Callable[[int, int], Intrinsics | None] = lambda _width, _height: None,
+    stride: int = 1,
+    max_frames: int = 0,
+) -> list[str]:
+    """
+    Reconstruct a recording and write the results.
+
+    :param sequence: the recording
+    :param reconstructor: at its start
+    :param folder: for the results
+    :param config: of what is written
+    :param choose_camera: returns the known intrinsics for an image's width and height
+    :param stride: take every Nth image
+    :param max_frames: stop after that many images; 0: take all
+    :return: the results in words
+    :raises DatasetError: if there is no image, or one cannot be read
+    """
+    total = -(-len(sequence) // stride)
+    total = min(total, max_frames) if max_frames else total
+    results = Results(folder, config, _columns(total, stride))
+    frames = islice(sequence, 0, max_frames * stride if max_frames else None, stride)
+    count, seconds = 0, 0.0
+    for frame in tqdm(frames, total=total, desc=sequence.name, unit='frame'):
+        image = frame.image()
+        camera = choose_camera(image.shape[1], image.shape[0])
+        start = time.perf_counter()
+        view = reconstructor.add(image, camera=camera)
+        seconds += time.perf_counter() - start
+        results.add(frame, image, view)
+        count += 1
+    if not count:
+        raise DatasetError(f'{sequence.name} has no frames')
+    speed = f'{count / max(seconds, 1e-9):.1f} frames/s'
+    return results.finish(sequence.name, speed)
+
+
+def camera_chooser(
+    text: str, recorded: Intrinsics | None
+) -> Callable[[int, int], Intrinsics | None]:
+    """
+    Decide which intrinsics are taken as known.
+
+    :param text: value of `--camera`
+    :param recorded: what the recording says; used for images of its size only
+    """
+
+    def choose(width: int, height: int) -> Intrinsics | None:
+        if text and text != _ESTIMATE:
+            return parse_camera(text, width, height)
+        fits = recorded is not None and (recorded.width, recorded.height) == (width, height)
+        return recorded if fits and text != _ESTIMATE else None
+
+    return choose
+
+
+def _columns(total: int, stride: int) -> frozenset[int]:
+    """Choose the frames of the picture; the first is always among them."""
+    positions = np.unique(np.linspace(0, total - 1, _COLUMNS).round().astype(int))
+    return frozenset((positions * stride).tolist())

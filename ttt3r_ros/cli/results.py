@@ -1,0 +1,149 @@
+"""What `ttt3r reconstruct` leaves on disk, gathered frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ttt3r_ros.cli.accuracy import Accuracy
+from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
+from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
+from ttt3r_ros.geometry.se3 import Transform, transform_points
+from ttt3r_ros.io.frames import ColorImage, Frame
+from ttt3r_ros.io.writers import (
+    median_camera,
+    write_depth_png,
+    write_intrinsics,
+    write_ply,
+    write_tum,
+)
+from ttt3r_ros.mapping import VoxelMap
+from ttt3r_ros.settings import check_settings, setting
+from ttt3r_ros.view import View
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """Settings of what is written."""
+
+    min_confidence: float = setting(
+        1.5, 'Points less confident than this are left out (1 keeps all).', ge=1.0
+    )
+    max_depth: float = setting(
+        20.0, 'Points farther than this many metres are left out; 0: no limit.', ge=0.0
+    )
+    voxel_size: float = setting(0.02, 'Edge of a voxel of the map in metres.', ge=0.001, le=10.0)
+    max_map_points: int = setting(1_000_000, 'Most points the map may hold.', ge=1000)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+class Results:
+    """
+    Writes depth images at once; map, trajectory, intrinsics and picture in `finish`.
+
+    :param folder: made if it does not exist; files of earlier results are replaced
+    :param config: of what is written
+    :param shown: positions in the recording of the frames that the picture shows
+    """
+
+    def __init__(self, folder: Path, config: OutputConfig, shown: frozenset[int]) -> None:
+        self._folder, self._config, self._shown = folder, config, shown
+        self._map = VoxelMap(config.voxel_size, config.max_map_points)
+        self._frames: list[Frame] = []
+        self._poses: list[Transform] = []
+        self._cameras: list[Intrinsics] = []
+        self._columns: list[ShownFrame] = []
+        self._accuracy = Accuracy()
+        (folder / 'depth').mkdir(parents=True, exist_ok=True)
+
+    def add(self, frame: Frame, image: ColorImage, view: View) -> None:
+        """
+        Add one frame.
+
+        :param frame: as recorded
+        :param image: of the frame, RGB [H, W, 3]
+        :param view: what the reconstruction made of it
+        """
+        self._frames.append(frame)
+        self._poses.append(view.T_world_camera)
+        self._cameras.append(view.input_intrinsics)
+        kept = self._kept(view)
+        self._map.add(
+            transform_points(view.T_world_camera, view.points[kept]),
+            view.image[kept],
+            view.confidence[kept],
+        )
+        depth = to_input_size(view.depth, view.mapping)
+        kept_depth = np.where(to_input_size(kept, view.mapping) == 1.0, depth, np.nan)
+        write_depth_png(self._folder / 'depth' / f'{frame.index:06d}.png', kept_depth)
+        truth = frame.depth()
+        if truth is not None and truth.shape == depth.shape:
+            self._accuracy.add_depth(depth, truth)
+        self._accuracy.add_pose(view.T_world_camera, frame.T_world_camera)
+        if frame.index in self._shown:
+            shown = np.where(kept, view.depth, np.float32(np.nan))
+            column = ShownFrame(frame.index, image, shown, view.confidence, truth)
+            self._columns.append(column)
+
+    def finish(self, title: str, speed: str) -> list[str]:
+        """
+        Write what is left.
+
+        :param title: of the picture
+        :param speed: how fast it was, in words
+        :return: the results in words
+        """
+        points, colors = self._map.points()
+        poses = np.array(self._poses)
+        stamps = [frame.stamp for frame in self._frames]
+        comment = 'metres; x right, y down, z ahead of the first camera'
+        write_ply(self._folder / 'points.ply', points, colors, comment)
+        write_tum(self._folder / 'trajectory.txt', stamps, poses)
+        indices = [frame.index for frame in self._frames]
+        write_intrinsics(self._folder / 'intrinsics.json', indices, stamps, self._cameras)
+        lines = [
+            f'{len(poses)} frames, {speed}, {len(points)} points, {self._focal()}',
+            *self._accuracy.lines(),
+        ]
+        seen = SeenMap(points, colors, poses, self._accuracy.true_positions())
+        draw_summary(self._folder / 'summary.png', title, '\n'.join(lines), self._columns, seen)
+        return lines
+
+    def _kept(self, view: View) -> NDArray[np.bool_]:
+        farthest = self._config.max_depth or np.inf
+        near = (view.depth > 0) & (view.depth <= farthest)
+        return np.asarray(near & (view.confidence >= self._config.min_confidence))
+
+    def _focal(self) -> str:
+        if len({(camera.width, camera.height) for camera in self._cameras}) > 1:
+            return 'images of several sizes'
+        camera = median_camera(self._cameras)
+        return f'focal length {camera.fx:.0f} px for {camera.width}x{camera.height}'
+
+
+def to_input_size(values: NDArray[np.generic], mapping: ImageMapping) -> NDArray[np.float32]:
+    """
+    Bring what was estimated for the network's image to the recorded image's pixels.
+
+    :param values: depth, or anything else that may be interpolated linearly [h, w]
+    :param mapping: from the recorded image to the network's
+    :return: NaN where the network's image does not reach [H, W]
+    """
+    columns = np.arange(mapping.input_width, dtype=np.float64)
+    rows = np.arange(mapping.input_height, dtype=np.float64)
+    x = mapping.points_to_output(np.stack([columns, np.zeros_like(columns)], axis=-1))[:, 0]
+    y = mapping.points_to_output(np.stack([np.zeros_like(rows), rows], axis=-1))[:, 1]
+    map_x, map_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    resized = cv2.remap(
+        values.astype(np.float32), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    outside_x = (x < -0.5) | (x > mapping.width - 0.5)
+    outside_y = (y < -0.5) | (y > mapping.height - 0.5)
+    resized[outside_y[:, None] | outside_x[None, :]] = np.nan
+    return np.asarray(resized, dtype=np.float32)
