@@ -18,10 +18,16 @@ _SYNTHETIC_FRAMES = 60
 _SYNTHETIC_SIZE = (320, 240)
 
 
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that `open_input` reads."""
+def add_input_arguments(parser: argparse.ArgumentParser, default: str = '') -> None:
+    """
+    Add the arguments that `open_input` reads.
+
+    :param default: input that is taken where none is given; empty: one must be given
+    """
     parser.add_argument(
         'input',
+        nargs='?' if default else None,
+        default=default,
         metavar='INPUT',
         help='video, image, folder of images, TUM or 7-Scenes folder, rosbag2 (folder, .mcap, '
         f'.db3), or {SYNTHETIC}SEED[:FRAMES] for a sequence made on the fly',

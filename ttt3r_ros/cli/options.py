@@ -15,16 +15,17 @@ Config = TypeVar('Config')
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, config: type[Any], without: Collection[str] = ()
+    parser: argparse.ArgumentParser, title: str, config: type[Any], without: Collection[str] = ()
 ) -> None:
     """
     Add an option for each setting of a configuration dataclass.
 
     :param parser: gets a group of options
+    :param title: of the group
     :param config: dataclass whose fields are made by `settings.setting`
     :param without: names of settings that get no option
     """
-    group = parser.add_argument_group((config.__doc__ or '').strip().splitlines()[0].rstrip('.'))
+    group = parser.add_argument_group(title)
     defaults = {item.name: item.default for item in fields(config)}
     for name, declared in settings_of(config).items():
         if name in without:
@@ -39,7 +40,7 @@ def add_settings(
             options['action'] = argparse.BooleanOptionalAction
         else:
             options.update(type=type(default), choices=declared.choices)
-            options['metavar'] = None if declared.choices else _metavar(default)
+            options['metavar'] = _metavar(default, declared.choices)
         group.add_argument(f'--{name.replace("_", "-")}', **options)
 
 
@@ -73,5 +74,7 @@ def parse_camera(text: str, width: int, height: int) -> Intrinsics:
     return Intrinsics(width, height, fx, fy, cx, cy)
 
 
-def _metavar(default: object) -> str:
+def _metavar(default: object, choices: tuple[str, ...] | None) -> str:
+    if choices:
+        return f'{{{",".join(filter(None, choices))}}}'
     return {int: 'N', float: 'X'}.get(type(default), 'TEXT')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from itertools import islice
+import logging
 from pathlib import Path
 import time
 from typing import Protocol
@@ -15,12 +16,13 @@ from tqdm import tqdm
 from ttt3r_ros.cli.inputs import add_input_arguments, open_input
 from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
-from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.errors import DatasetError, ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.frames import ColorImage, Sequence
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.view import View
 
+_logger = logging.getLogger(__name__)
 _COLUMNS = 4  # frames in the picture
 _ESTIMATE = 'estimate'
 
@@ -45,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'intrinsics of the images in pixels, or "{_ESTIMATE}" to disregard those that the '
         'recording brings (default: as recorded, else estimated)',
     )
-    add_settings(parser, ReconstructorConfig)
-    add_settings(parser, OutputConfig)
+    add_settings(parser, 'reconstruction', ReconstructorConfig)
+    add_settings(parser, 'output', OutputConfig)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,12 +57,17 @@ def run(arguments: argparse.Namespace) -> int:
     changes = {}
     if not sequence.ordered and arguments.pose_source == 'auto':
         changes['pose_source'] = 'network'  # photographs share too little to be tracked
-    reconstructor = Reconstructor(settings_from(arguments, ReconstructorConfig, **changes))
+    config = settings_from(arguments, ReconstructorConfig, **changes)
+    output = settings_from(arguments, OutputConfig)
+    try:
+        reconstructor = Reconstructor(config)
+    except ValueError as error:  # a device or precision that is not there
+        raise Ttt3rError(str(error)) from error
     lines = reconstruct(
         sequence,
         reconstructor,
         arguments.out,
-        settings_from(arguments, OutputConfig),
+        output,
         choose_camera=camera_chooser(arguments.camera, sequence.intrinsics),
         stride=arguments.stride,
         max_frames=arguments.max_frames,
@@ -101,14 +108,18 @@ def reconstruct(
         image = frame.image()
         camera = choose_camera(image.shape[1], image.shape[0])
         start = time.perf_counter()
-        view = reconstructor.add(image, camera=camera)
-        seconds += time.perf_counter() - start
+        try:
+            view = reconstructor.add(image, camera=camera)
+        except (ImageError, ReconstructionError) as error:
+            _logger.warning('frame %d is left out: %s', frame.index, error)
+            continue
+        finally:
+            seconds += time.perf_counter() - start
         results.add(frame, image, view)
         count += 1
     if not count:
-        raise DatasetError(f'{sequence.name} has no frames')
-    speed = f'{count / max(seconds, 1e-9):.1f} frames/s'
-    return results.finish(sequence.name, speed)
+        raise DatasetError(f'no frame of {sequence.name} could be reconstructed')
+    return results.finish(sequence.name, f'{count / seconds:.1f} frames/s')
 
 
 def camera_chooser(

@@ -1,0 +1,52 @@
+import subprocess
+import sys
+
+import pytest
+
+from ttt3r_ros.cli.main import main
+
+
+def test_known_errors_are_one_line_and_status_1(capsys, tmp_path):
+    status = main(['reconstruct', str(tmp_path / 'nowhere'), '--out', str(tmp_path / 'out')])
+    captured = capsys.readouterr()
+    assert status == 1
+    assert captured.err == f'ttt3r: error: {tmp_path / "nowhere"} does not exist\n'
+    assert captured.out == ''
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--reset-interval', '1'], 'reset_interval is 1'),
+        (['--reset-interval', '-4'], 'must be at least 0'),
+        (['--weights', 'nothing.pth'], 'no such weights file'),
+        (['--stride', '0'], '--stride'),
+        (['--min-confidence', '0.5'], 'min_confidence is 0.5'),
+    ],
+)
+def test_bad_settings_are_one_line(capsys, tmp_path, options, message):
+    arguments = ['synthetic:1:1', '--out', str(tmp_path / 'out'), *options]
+    assert main(['reconstruct', *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count('\n') == 1
+
+
+@pytest.mark.parametrize('arguments', [[], ['fly'], ['reconstruct'], ['convert', 'one']])
+def test_wrong_usage_is_status_2(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_help_lists_the_commands_without_loading_the_network():
+    code = (
+        'import sys; from ttt3r_ros.cli.main import main\n'
+        'try: main(["--help"])\n'
+        'except SystemExit as stopped: print("torch" in sys.modules, stopped.code)\n'
+    )
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == 'False 0'
+    for name in ('reconstruct', 'evaluate', 'demo', 'convert'):
+        assert name in run.stdout

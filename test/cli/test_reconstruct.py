@@ -1,0 +1,154 @@
+import argparse
+import json
+
+import cv2
+import numpy as np
+from PIL import Image
+import pytest
+from simulated import CAMERA, WALL, Simulation, pose, wall_recording
+
+from ttt3r_ros.cli import reconstruct as command
+from ttt3r_ros.cli.reconstruct import camera_chooser, reconstruct
+from ttt3r_ros.cli.results import OutputConfig, to_input_size
+from ttt3r_ros.errors import DatasetError, Ttt3rError
+from ttt3r_ros.geometry.camera import ImageMapping
+from ttt3r_ros.io.images import load_depth
+from ttt3r_ros.io.tum import read_tum_trajectory
+
+CONFIG = OutputConfig(voxel_size=0.05)
+
+
+def ply_points(path):
+    header, _, body = path.read_bytes().partition(b'end_header\n')
+    count = int(header.split(b'element vertex ')[1].split()[0])
+    vertices = np.frombuffer(body, [('p', '<f4', 3), ('c', 'u1', 3)])
+    assert len(vertices) == count
+    return vertices['p'], vertices['c']
+
+
+def test_all_results_are_written(tmp_path):
+    lines = reconstruct(wall_recording(), Simulation(), tmp_path / 'deep/out', CONFIG)
+    out = tmp_path / 'deep/out'
+    assert {entry.name for entry in out.iterdir()} == {
+        'points.ply', 'trajectory.txt', 'depth', 'intrinsics.json', 'summary.png'
+    }  # fmt: skip
+    points, colors = ply_points(out / 'points.ply')
+    np.testing.assert_allclose(points[:, 2], WALL, atol=1e-6)
+    assert (colors[:, 1:] == [100, 200]).all()
+    stamps, poses = read_tum_trajectory(out / 'trajectory.txt')
+    np.testing.assert_allclose(stamps, 10.0 + np.arange(6))
+    np.testing.assert_allclose(poses, [pose(i) for i in range(6)], atol=1e-8)
+    intrinsics = json.loads((out / 'intrinsics.json').read_text())
+    assert (intrinsics['median']['fx'], len(intrinsics['frames'])) == (CAMERA.fx, 6)
+    with Image.open(out / 'summary.png') as picture:
+        assert min(picture.size) > 500
+    assert lines[0].startswith('6 frames')
+
+
+def test_depth_is_registered_to_the_recorded_image(tmp_path):
+    reconstruct(wall_recording(2), Simulation(), tmp_path, CONFIG)
+    names = sorted(entry.name for entry in (tmp_path / 'depth').iterdir())
+    assert names == ['000000.png', '000001.png']
+    depth = load_depth(tmp_path / 'depth/000001.png', per_metre=1000.0)
+    seen = np.isfinite(depth)
+    # The network saw columns 4..35 and rows 6..21; its first four columns were not confident.
+    assert np.flatnonzero(seen.any(axis=1)).tolist() == list(range(6, 22))
+    assert np.flatnonzero(seen.any(axis=0)).tolist() == list(range(13, 36))
+    np.testing.assert_allclose(depth[seen], WALL)
+
+
+def test_errors_against_the_truth(tmp_path):
+    lines = reconstruct(wall_recording(), Simulation(scale=1.25), tmp_path, CONFIG)
+    assert 'ATE 0.000 m after Sim(3) alignment (scale 0.80)' in lines[1]
+    assert 'depth AbsRel 0.250 metric, 0.000 after per-frame median scale' in lines[2]
+
+
+def test_no_truth_no_claims(tmp_path):
+    frames = [type(f)(f.index, f.stamp, f.load_image) for f in wall_recording()]
+    recording = type(wall_recording())('plain', frames)
+    assert len(reconstruct(recording, Simulation(), tmp_path, CONFIG)) == 1
+
+
+def test_stride_and_number_of_frames(tmp_path):
+    simulation = Simulation()
+    reconstruct(wall_recording(12), simulation, tmp_path, CONFIG, stride=3, max_frames=3)
+    stamps, _ = read_tum_trajectory(tmp_path / 'trajectory.txt')
+    assert stamps.tolist() == [10.0, 13.0, 16.0]
+    assert (tmp_path / 'depth/000006.png').is_file()
+
+
+def test_unusable_frames_are_left_out_and_logged(tmp_path, caplog):
+    reconstruct(wall_recording(), Simulation(refused={0, 2}), tmp_path, CONFIG)
+    stamps, _ = read_tum_trajectory(tmp_path / 'trajectory.txt')
+    assert stamps.tolist() == [11.0, 13.0, 14.0, 15.0]
+    assert 'frame 2 is left out: the image is refused' in caplog.text
+
+
+def test_nothing_usable_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match='no frame of wall'):
+        reconstruct(wall_recording(2), Simulation(refused={0, 1}), tmp_path, CONFIG)
+
+
+def test_points_beyond_the_limits_are_left_out(tmp_path):
+    config = OutputConfig(max_depth=WALL / 2)
+    reconstruct(wall_recording(2), Simulation(), tmp_path, config)
+    assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
+    assert cv2.imread(str(tmp_path / 'depth/000000.png'), cv2.IMREAD_UNCHANGED).max() == 0
+
+
+def test_known_intrinsics_reach_the_reconstructor(tmp_path):
+    simulation = Simulation()
+    choose = camera_chooser('', CAMERA)
+    reconstruct(wall_recording(2), simulation, tmp_path, CONFIG, choose_camera=choose)
+    assert simulation.cameras == [CAMERA, CAMERA]
+
+
+def test_which_intrinsics_count():
+    assert camera_chooser('', CAMERA)(40, 30) == CAMERA
+    assert camera_chooser('', CAMERA)(80, 60) is None  # recorded for another size
+    assert camera_chooser('', None)(40, 30) is None
+    assert camera_chooser('estimate', CAMERA)(40, 30) is None
+    given = camera_chooser('50,51,20,15', CAMERA)(40, 30)
+    assert (given.fx, given.fy, given.cx, given.cy, given.width) == (50, 51, 20, 15, 40)
+    for wrong in ('50', '50,51,20', 'a,b,c,d', '0,1,2,3'):
+        with pytest.raises(Ttt3rError, match='--camera'):
+            camera_chooser(wrong, None)(40, 30)
+
+
+def test_values_follow_the_mapping():
+    mapping = ImageMapping(80, 60, 40, 24, 0.5, 0.5, 0, 3)
+    ramp = np.tile(np.arange(40, dtype=np.float32), (24, 1))
+    large = to_input_size(ramp, mapping)
+    assert large.shape == (60, 80)
+    np.testing.assert_array_equal(np.isfinite(large).all(axis=1), [6 <= y < 54 for y in range(60)])
+    np.testing.assert_allclose(large[30, 1:79], (np.arange(1, 79) + 0.5) / 2 - 0.5, atol=1e-5)
+
+
+@pytest.fixture
+def parser():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser
+
+
+def test_photographs_are_not_tracked(parser, tmp_path, monkeypatch):
+    for name, size in (('a', 8), ('b', 9)):
+        Image.new('RGB', (size, size)).save(tmp_path / f'{name}.png')
+    seen = []
+
+    def stop(config):
+        seen.append(config.pose_source)
+        raise ValueError('far enough')
+
+    monkeypatch.setattr(command, 'Reconstructor', stop)
+    for extra in ([], ['--pose-source', 'pnp']):
+        with pytest.raises(Ttt3rError, match='far enough'):
+            command.run(parser.parse_args([str(tmp_path), '--out', str(tmp_path), *extra]))
+    assert seen == ['network', 'pnp']
+
+
+def test_every_setting_is_an_option(parser):
+    parsed = parser.parse_args(
+        ['x', '--out', 'y', '--update-rule', 'cut3r', '--max-depth', '5', '--reset-interval', '9']
+    )
+    assert (parsed.update_rule, parsed.max_depth, parsed.reset_interval) == ('cut3r', 5.0, 9)
