@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -28,11 +29,12 @@ def shared() -> Path:
 
 @pytest.fixture(scope='session')
 def check_golden() -> ModuleType:
-    """The script tools/check_golden.py as a module."""
+    """The script tools/check_golden.py as a module, its networks made once."""
     path = ROOT / 'tools' / 'check_golden.py'
     spec = util.spec_from_file_location('check_golden', path)
     assert spec is not None
     assert spec.loader is not None
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.golden_network = cache(module.golden_network)
     return module

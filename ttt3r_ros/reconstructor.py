@@ -85,6 +85,8 @@ class Reconstructor:
     :raises ValueError: a device or precision that this machine does not have
     """
 
+    _state: State
+
     def __init__(
         self, config: ReconstructorConfig | None = None, network: Network | None = None
     ) -> None:
@@ -173,7 +175,7 @@ class Reconstructor:
     def _start_chunk(self, T_world_chunk: se3.Transform) -> None:
         """Start the state anew; its poses are relative to the given one."""
         with torch.inference_mode():
-            self._state: State = self.network.initial_state(1)
+            self._state = self.network.initial_state(1)
         self._T_world_chunk = T_world_chunk
         self._chunk_frames = 0
 

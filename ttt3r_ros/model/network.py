@@ -24,12 +24,13 @@ from ttt3r_ros.model.encoder import (
     encoder_blocks,
     encoder_norm,
 )
+from ttt3r_ros.model.evidence import Evidence, Memory
 from ttt3r_ros.model.heads import DptHeads, LinearHeads, Tokens
 from ttt3r_ros.model.layers import DecoderBlock, layer_norm
 from ttt3r_ros.model.motion import Motion, appearance
 from ttt3r_ros.model.pose_memory import PoseMemory
 from ttt3r_ros.model.rope import Rotation, grid_positions, rotation, state_positions
-from ttt3r_ros.model.update_rules import UPDATE_RULES, Evidence, Memory, UpdateRule
+from ttt3r_ros.model.update_rules import UPDATE_RULES, UpdateRule
 
 
 class Previous(NamedTuple):
@@ -178,7 +179,7 @@ class Network(nn.Module):
         pose = torch.where(state.first[:, None, None], self.pose_token.to(pose.dtype), pose)
         previous = self._previous(encoded, state)
         stream = torch.cat([pose, embedded], dim=1)
-        if previous is not None:
+        if previous is not None and state.previous is not None:
             stream = self._add_motion(stream, encoded, previous, state.first)
         decoded = decode(
             stream,
@@ -228,10 +229,11 @@ class Network(nn.Module):
         origin = torch.zeros(batch, 3, device=device)
         if state.previous is None:
             return Previous(appearance(encoded.image), origin, rest)
-        _, translation, quat = state.previous
+        seen, translation, quat = state.previous
+        now = appearance(encoded.image)
         first = state.first[:, None]
         return Previous(
-            state.previous.appearance,
+            seen if seen.shape == now.shape else now,
             torch.where(first, origin, translation),
             torch.where(first, rest, quat),
         )
@@ -341,8 +343,9 @@ def _where(update: Tensor, after: Tensor, before: Tensor) -> Tensor:
 
 def _keep(old: State, new: State, update: Tensor) -> State:
     """Take the new state where an update is allowed, and the old one elsewhere [B]."""
-    # a memory that did not exist yet needs no protection: `first` makes the rules ignore it
-    rule = tuple(map(partial(_where, update), new.rule, old.rule)) if old.rule else new.rule
+    # a memory that is new, or of another image size, replaces nothing that could be kept
+    same = [part.shape for part in old.rule] == [part.shape for part in new.rule]
+    rule = tuple(map(partial(_where, update), new.rule, old.rule)) if same else new.rule
     return State(
         _where(update, new.tokens, old.tokens),
         _where(update, new.memory, old.memory),
@@ -354,6 +357,6 @@ def _keep(old: State, new: State, update: Tensor) -> State:
 
 def _select(old: Previous | None, new: Previous, update: Tensor | None) -> Previous:
     """Do the same for what the next frame is compared with."""
-    if update is None or old is None:
+    if update is None or old is None or old.appearance.shape != new.appearance.shape:
         return new
     return Previous(*map(partial(_where, update), new, old))

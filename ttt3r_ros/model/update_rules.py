@@ -12,40 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ttt3r_ros.model.decoder import AttentionStatistics
-
-Memory = tuple[Tensor, ...]
-"""What a rule remembers; each tensor starts with the batch. Empty before the first frame."""
-
-
-class Evidence(NamedTuple):
-    """What a rule may look at."""
-
-    old: Tensor  # state before the frame [B, S, D]
-    new: Tensor  # newly decoded state [B, S, D]
-    start: Tensor  # state at the start of a sequence [1, S, D]
-    first: Tensor  # whether this is a first frame [B]
-    statistics: AttentionStatistics  # those the rule declares to need
-    encoded: Tensor  # encoder tokens [B, P, E]
-    embedded: Tensor  # encoder tokens in the decoder's width [B, P, D]
-    final: Tensor  # image stream after the last layer, normed [B, P, D]
-
-    @property
-    def step(self) -> Tensor:
-        """The full step from the old to the new state [B, S, D]."""
-        return self.new - self.old
-
-    @property
-    def attention_gate(self) -> Tensor:
-        """TTT3R's learning rate, by Eq. 7 with the mean of the logits [B, S, 1]."""
-        assert self.statistics.mean_logit is not None
-        return self.statistics.mean_logit.sigmoid().unsqueeze(-1).to(self.new.dtype)
-
+from ttt3r_ros.model import successors
+from ttt3r_ros.model.evidence import Evidence, Memory
 
 RuleFunction = Callable[[Evidence, Memory, Any], tuple[Tensor, Memory]]
 
@@ -58,15 +31,32 @@ class UpdateRule:
     :param function: evidence, memory and settings to new tokens [B, S, D] and memory
     :param needs: names of `decoder.STATISTICS`
     :param settings: the rule's constants
+    :param start: what it remembers of a first frame; rules without memory have none
     """
 
     function: RuleFunction
     needs: frozenset[str] = frozenset()
     settings: Any = None
+    start: Callable[[Evidence], Memory] | None = None
 
     def __call__(self, frame: Evidence, memory: Memory) -> tuple[Tensor, Memory]:
-        """Apply the rule."""
-        return self.function(frame, memory, self.settings)
+        """Apply the rule; the memory starts anew at first frames, and when its size changes."""
+        if self.start is None:
+            return self.function(frame, (), self.settings)
+        fresh = self.start(frame)
+        if [part.shape for part in memory] == [part.shape for part in fresh]:
+            known = _choose(frame.first, fresh, memory)
+        else:
+            known = fresh
+        tokens, memory = self.function(frame, known, self.settings)
+        return tokens, _choose(frame.first, fresh, memory)
+
+
+def _choose(mask: Tensor, chosen: Memory, other: Memory) -> Memory:
+    return tuple(
+        torch.where(mask.view(-1, *(1,) * (a.dim() - 1)), a, b)
+        for a, b in zip(chosen, other, strict=True)
+    )
 
 
 def replace(frame: Evidence, memory: Memory, _: None) -> tuple[Tensor, Memory]:
@@ -84,4 +74,26 @@ _LOGIT = frozenset({'mean_logit'})
 UPDATE_RULES: dict[str, UpdateRule] = {
     'cut3r': UpdateRule(replace),
     'ttt3r': UpdateRule(attention_gated, _LOGIT),
+    'const': UpdateRule(successors.scaled, _LOGIT, successors.Const()),
+    'filt3r': UpdateRule(
+        successors.kalman, settings=successors.Filt3r(), start=successors.kalman_start
+    ),
+    'brake': UpdateRule(
+        successors.braked, _LOGIT, successors.Brake(), start=successors.no_direction
+    ),
+    'ortho': UpdateRule(
+        successors.orthogonal, _LOGIT, successors.Ortho(), start=successors.no_direction
+    ),
+    'ttsa3r': UpdateRule(
+        successors.spatio_temporal,
+        frozenset({'logit_map'}),
+        successors.Ttsa3r(),
+        start=successors.last_frame,
+    ),
+    'recal3r': UpdateRule(
+        successors.recalibrated,
+        frozenset({'mean_logit', 'entropy'}),
+        successors.Recal3r(),
+        start=successors.no_habit,
+    ),
 }
