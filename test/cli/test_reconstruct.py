@@ -84,6 +84,11 @@ def test_unusable_frames_are_left_out_and_logged(tmp_path, caplog):
     assert 'frame 2 is left out: the image is refused' in caplog.text
 
 
+def test_there_is_a_picture_even_if_all_frames_chosen_for_it_fail(tmp_path):
+    reconstruct(wall_recording(6), Simulation(refused={0, 2, 3, 5}), tmp_path, CONFIG)
+    assert (tmp_path / 'summary.png').stat().st_size > 10_000
+
+
 def test_nothing_usable_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match='no frame of wall'):
         reconstruct(wall_recording(2), Simulation(refused={0, 1}), tmp_path, CONFIG)

@@ -59,6 +59,7 @@ class Results:
         self._poses: list[Transform] = []
         self._cameras: list[Intrinsics] = []
         self._columns: list[ShownFrame] = []
+        self._last: ShownFrame | None = None
         self._accuracy = Accuracy()
         (folder / 'depth').mkdir(parents=True, exist_ok=True)
 
@@ -86,10 +87,11 @@ class Results:
         if truth is not None and truth.shape == depth.shape:
             self._accuracy.add_depth(depth, truth)
         self._accuracy.add_pose(view.T_world_camera, frame.T_world_camera)
+        # The last one makes sure that there is something to show.
+        shown = np.where(kept, view.depth, np.float32(np.nan))
+        self._last = ShownFrame(frame.index, image, shown, view.confidence, truth)
         if frame.index in self._shown:
-            shown = np.where(kept, view.depth, np.float32(np.nan))
-            column = ShownFrame(frame.index, image, shown, view.confidence, truth)
-            self._columns.append(column)
+            self._columns.append(self._last)
 
     def finish(self, title: str, speed: str) -> list[str]:
         """
@@ -99,6 +101,7 @@ class Results:
         :param speed: how fast it was, in words
         :return: the results in words
         """
+        assert self._last is not None, 'no frame was added'
         points, colors = self._map.points()
         poses = np.array(self._poses)
         stamps = [frame.stamp for frame in self._frames]
@@ -112,7 +115,8 @@ class Results:
             *self._accuracy.lines(),
         ]
         seen = SeenMap(points, colors, poses, self._accuracy.true_positions())
-        draw_summary(self._folder / 'summary.png', title, '\n'.join(lines), self._columns, seen)
+        columns = self._columns or [self._last]
+        draw_summary(self._folder / 'summary.png', title, '\n'.join(lines), columns, seen)
         return lines
 
     def _kept(self, view: View) -> NDArray[np.bool_]:
