@@ -57,10 +57,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, table: Rotation | None) -> Tensor:
         """[B, N, D] to [B, N, D]; without a table there are no positions."""
-        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        if table is not None:
-            q, k = rotate(q, table), rotate(k, table)
-        out: Tensor = self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        batch, count, width = x.shape
+        qkv = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads)
+        qkv = qkv.permute(2, 0, 3, 1, 4)
+        qk = qkv[:2] if table is None else rotate(qkv[:2], table)
+        read = F.scaled_dot_product_attention(qk[0], qk[1], qkv[2])
+        out: Tensor = self.proj(join_heads(read))
         return out
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 _BASE = 100.0
 
-Rotation = tuple[Tensor, Tensor]
-"""Cosine and sine of every token's angles, each [N, 2, 1, d / 4]."""
+
+class Rotation(NamedTuple):
+    """The rotation of every token's channels, as a product with them and with their partners."""
+
+    cos: Tensor  # [N, d]
+    sin: Tensor  # negative for the first of each pair [N, d]
+    partner: Tensor  # index of the channel with which each one is paired [d]
 
 
 def grid_positions(height: int, width: int) -> Tensor:
@@ -32,21 +39,21 @@ def rotation(positions: Tensor, head_width: int) -> Rotation:
     :param positions: (y, x), possibly negative [N, 2]
     :param head_width: channels of one head, a multiple of 4
     """
-    half = head_width // 2
-    frequency = _BASE ** (-torch.arange(0, half, 2, device=positions.device).float() / half)
-    angle = positions.float()[:, :, None, None] * frequency
-    return angle.cos(), angle.sin()
+    quarter = head_width // 4
+    frequency = _BASE ** (-torch.arange(quarter, device=positions.device) / quarter)
+    angle = positions[:, :, None] * frequency
+    cos = angle.cos()[:, :, None].expand(-1, -1, 2, -1).flatten(1)
+    sin = torch.stack([-angle.sin(), angle.sin()], dim=2).flatten(1)
+    channel = torch.arange(head_width, device=positions.device).view(2, 2, quarter)
+    return Rotation(cos, sin, channel.flip(1).flatten())
 
 
 def rotate(x: Tensor, table: Rotation) -> Tensor:
     """
     Turn the first half of each head's channels with y and the second half with x.
 
-    :param x: queries or keys [B, A, N, d]
-    :return: [B, A, N, d]
+    :param x: queries or keys [..., N, d]
+    :return: [..., N, d]
     """
-    cos, sin = (part.to(x.dtype) for part in table)
-    parts = x.reshape(*x.shape[:-1], 2, 2, x.shape[-1] // 4)  # axis, member of the pair
-    first, second = parts[..., :1, :], parts[..., 1:, :]
-    turned = [first * cos - second * sin, second * cos + first * sin]
-    return torch.cat(turned, dim=-2).flatten(-3)
+    cos, sin = table.cos.to(x.dtype), table.sin.to(x.dtype)
+    return torch.addcmul(x * cos, x.index_select(-1, table.partner), sin)
