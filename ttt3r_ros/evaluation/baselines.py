@@ -1,52 +1,74 @@
 """
 Results that cost nothing: what a network has to beat.
 
-They are given the best possible parameters by the ground truth itself, so they flatter themselves.
+They look at no image. After the alignments of the protocols, a camera that never moves scores like
+the best fixed position, and one that moves straight on like the best line at constant speed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import Transform
+from ttt3r_ros.synthetic.sequence import render_sequence
+from ttt3r_ros.synthetic.settings import train_seed
 
 Float32 = NDArray[np.float32]
+_FOCAL = 0.6  # over the image width, of the guessed camera
+_SCENES = 200  # that the mean map is taken of
+_MAP_SIZE = (48, 36)  # pixels
 
 
-def static_camera(truth: Transform) -> Transform:
-    """Return a camera that never moves, at the mean position [N, 4, 4]."""
-    poses = np.tile(truth[:1].astype(np.float64), (len(truth), 1, 1))
-    poses[:, :3, 3] = truth[:, :3, 3].mean(axis=0)
-    return poses
+class Guess(NamedTuple):
+    """What a baseline says of an image; named as in `View`."""
+
+    T_world_camera: Transform
+    points: Float32
+    mapping: ImageMapping
 
 
-def straight_line(truth: Transform) -> Transform:
-    """Return the best straight path at constant speed per frame, without rotation [N, 4, 4]."""
-    time = np.arange(len(truth), dtype=np.float64)
-    basis = np.stack([np.ones_like(time), time], axis=1)
-    solution = np.linalg.lstsq(basis, truth[:, :3, 3], rcond=None)[0]
-    poses = static_camera(truth)
-    poses[:, :3, 3] = basis @ solution
-    return poses
-
-
-def best_constant(truth: NDArray[np.floating]) -> float:
+class Baseline:
     """
-    Find the one depth of least absolute relative error.
+    Says the same of every image.
 
-    :param truth: valid depths, metres [N]
-    :return: metres: the median of the depths, each weighted by its inverse
-    :raises DatasetError: if there is no depth
+    :param step: metres from frame to frame, along x
+    :param depth: the fixed depth map, metres [h, w]
     """
-    if not len(truth):
-        raise DatasetError('no valid depth to take the best constant of')
-    ordered = np.sort(truth).astype(np.float64)
-    weight = np.cumsum(1.0 / ordered)
-    return float(ordered[np.searchsorted(weight, weight[-1] / 2)])
+
+    def __init__(self, step: float, depth: Float32) -> None:
+        self._step, self._count = step, 0
+        height, width = depth.shape
+        camera = Intrinsics.centred(width, height, _FOCAL * width)
+        self._points = camera.rays() * depth[..., None]
+
+    def add(self, image: NDArray[np.uint8], *, camera: Intrinsics | None = None) -> Guess:
+        """Take the next image [H, W, 3]; neither it nor its camera matter."""
+        del camera
+        pose = np.eye(4)
+        pose[0, 3] = self._step * self._count
+        self._count += 1
+        (height, width), (rows, columns) = image.shape[:2], self._points.shape[:2]
+        scales = (columns / width, rows / height)
+        return Guess(pose, self._points, ImageMapping(width, height, columns, rows, *scales, 0, 0))
+
+
+@lru_cache(maxsize=1)
+def training_mean_map() -> Float32:
+    """Average the depth of the first frames of the small model's training scenes [36, 48]."""
+    scenes = (render_sequence(train_seed(i), 1, *_MAP_SIZE).depth[0] for i in range(_SCENES))
+    return mean_map(scenes)
+
+
+def constant_map(depth: Float32) -> Float32:
+    """Return a map of the same depth everywhere: the geometric mean of another [h, w]."""
+    return np.full_like(depth, np.exp(np.log(depth).mean()))
 
 
 def mean_map(depths: Iterable[NDArray[np.floating]]) -> Float32:

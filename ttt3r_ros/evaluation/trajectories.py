@@ -7,6 +7,7 @@ equal those of the tool `evo`, against which they are tested.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from ttt3r_ros.geometry.se3 import Transform, inverse, rotation_angle
 
 Float = NDArray[np.float64]
 Alignment = Literal['sim3', 'se3', 'none']
+_REVISIT_LAG, _REVISIT_RADIUS, _REVISIT_ANGLE = 100, 0.5, math.radians(30)  # frames, metres
 
 
 class Similarity(NamedTuple):
@@ -134,3 +136,21 @@ def relative_pose_error(
     error = inverse(true_motion) @ motion
     translation = np.sqrt(np.mean(np.sum(error[:, :3, 3] ** 2, axis=1)))
     return RelativeError(float(translation), float(np.sqrt(np.mean(rotation_angle(error) ** 2))))
+
+
+def revisits(truth: Transform) -> float:
+    """
+    Tell how much a trajectory loops.
+
+    :param truth: `T_world_camera` [N, 4, 4]
+    :return: share of frames, the first 100 left out, whose camera is within 0.5 m and 30° of
+        where it was at least 100 frames earlier; NaN for a trajectory of up to 100 frames
+    """
+    position, forward = truth[:, :3, 3], truth[:, :3, 2]
+    later = np.arange(_REVISIT_LAG, len(truth))
+    if not len(later):
+        return float('nan')
+    near = np.linalg.norm(position[later, None] - position[None], axis=-1) < _REVISIT_RADIUS
+    same = forward[later] @ forward.T > math.cos(_REVISIT_ANGLE)
+    old = np.arange(len(truth))[None] <= later[:, None] - _REVISIT_LAG
+    return float((near & same & old).any(axis=1).mean())

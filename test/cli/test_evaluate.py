@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from ttt3r_ros.cli import evaluate
+from ttt3r_ros.cli.main import main
+from ttt3r_ros.evaluation.baselines import Baseline
+from ttt3r_ros.evaluation.benchmark import Method
+
+
+@pytest.fixture
+def walk(tmp_path) -> Path:
+    """A 7-Scenes folder of 12 frames that moves along a curve, 2 m before a wall."""
+    folder = tmp_path / 'walk'
+    folder.mkdir()
+    np.savetxt(folder / 'camera-intrinsics.txt', [[40, 0, 15.5], [0, 40, 11.5], [0, 0, 1]])
+    for index in range(12):
+        stem = folder / f'frame-{index:06d}'
+        pose = np.eye(4)
+        pose[:2, 3] = 0.1 * index, 0.01 * index**2
+        np.savetxt(f'{stem}.pose.txt', pose)
+        Image.new('RGB', (32, 24), (index, 0, 0)).save(f'{stem}.color.png')
+        depth = np.tile(np.linspace(1500, 2500, 32).astype(np.uint16), (24, 1))
+        Image.fromarray(depth).save(f'{stem}.depth.png')
+    return folder
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[dict]:
+    """Replace the network by a straight walk before a flat wall; tells what was asked for."""
+    asked: list[dict] = []
+
+    def methods(config, rules, sources, stretch):
+        asked.append({'rules': rules, 'sources': sources, 'stretch': stretch} | config)
+        wall = np.full((6, 8), 1.0, np.float32)
+        return [
+            Method(
+                f'{rule}, {source}',
+                partial(Baseline, 0.1, wall),
+                config | {'weights': 'fake', 'rule': rule, 'source': source},
+            )
+            for rule in rules
+            for source in sources
+        ]
+
+    monkeypatch.setattr(evaluate, 'network_methods', methods)
+    return asked
+
+
+def run(*arguments: object) -> int:
+    return main(['evaluate', *map(str, arguments), '--quiet'])
+
+
+@pytest.mark.parametrize(
+    ('task', 'figure', 'column'),
+    [
+        ('pose', 'trajectory', 'ATE [m]'),
+        ('depth', 'depth', 'AbsRel, scale'),
+        ('reconstruction', 'cloud', 'Chamfer [m]'),
+    ],
+)
+def test_a_recording_is_measured_end_to_end(walk, made, tmp_path, capsys, task, figure, column):
+    out = tmp_path / 'out'
+    assert run(task, '--root', walk, '--frames', '6,12', '--out', out) == 0
+    page = (out / f'{task}-walk.md').read_text()
+    assert column in page
+    assert page.strip() in capsys.readouterr().out
+    assert 'sequences scored: 1 of 1' in page
+    assert (out / f'{task}-walk.csv').is_file()
+    assert (out / f'{task}-walk.json').is_file()
+    for name in (f'{task}-walk-curves.png', f'{task}-walk-{figure}-walk.png'):
+        assert (out / name).is_file()
+        assert f'({name})' in page
+    assert made[0]['stretch'] is (task == 'depth')
+
+
+@pytest.mark.usefixtures('made')
+def test_rules_and_sources_are_crossed(walk, tmp_path):
+    out = tmp_path / 'out'
+    run('pose', '--root', walk, '--out', out, '--update-rule', 'cut3r,ttt3r,const',
+        '--pose-source', 'network,pnp')  # fmt: skip
+    page = (out / 'pose-walk.md').read_text()
+    for rule in ('cut3r', 'ttt3r', 'const'):
+        for source in ('network', 'pnp'):
+            assert f'| {rule}, {source} |' in page
+    assert '| straight line |' in page
+    assert 'After 12 frames' in page
+
+
+def test_settings_of_the_reconstruction_reach_it(walk, made, tmp_path):
+    run('pose', '--root', walk, '--out', tmp_path, '--reset-interval', '50', '--device', 'cpu')
+    assert (made[0]['reset_interval'], made[0]['device']) == (50, 'cpu')
+
+
+@pytest.mark.usefixtures('made')
+def test_speed_is_measured_too(walk, tmp_path):
+    assert run('efficiency', '--root', walk, '--out', tmp_path, '--frames', '12') == 0
+    assert 'frames/s' in (tmp_path / 'efficiency-walk.md').read_text()
+
+
+@pytest.mark.usefixtures('made')
+def test_the_synthetic_benchmark_renders_once(tmp_path):
+    arguments = ('synthetic', '--rooms', '1', '--frames', '2,4', '--out', tmp_path)
+    assert run(*arguments) == 0
+    page = (tmp_path / 'synthetic-rooms.md').read_text()
+    assert 'ATE [m]' in page
+    assert 'AbsRel, metric' in page
+    (stored,) = (tmp_path / 'rendered').iterdir()
+    changed = stored.stat().st_mtime_ns
+    assert run(*arguments, '--update-rule', 'const') == 0
+    assert stored.stat().st_mtime_ns == changed
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['pose'], '--root is needed'),
+        (['pose', '--root', 'nowhere'], 'does not exist'),
+        (['depth', '--root', '.', '--dataset', 'scannet'], 'ScanNet is for pose, not depth'),
+        (['pose', '--root', 'WALK', '--protocol', 'short'], 'no short protocol'),
+        (['pose', '--root', 'WALK', '--update-rule', 'magic'], 'update_rule'),
+        (['pose', '--root', 'WALK', '--weights', 'nowhere.pth'], 'nowhere.pth'),
+    ],
+)
+def test_what_cannot_be_measured_is_said(walk, tmp_path, capsys, arguments, message):
+    arguments = [str(walk) if part == 'WALK' else part for part in arguments]
+    assert run(*arguments, '--out', tmp_path / 'out') == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('wrong', ['0,5', 'x', ''])
+def test_wrong_numbers_of_frames_are_refused(wrong):
+    with pytest.raises(SystemExit):
+        run('pose', '--frames', wrong)
+
+
+def test_one_room_can_be_told_from_another(tmp_path):
+    from ttt3r_ros.evaluation.datasets.synthetic import synthetic_recordings
+
+    first, second = (r.open() for r in synthetic_recordings(2, 2, tmp_path))
+    assert not np.array_equal(first[0].image(), second[0].image())
+    again = synthetic_recordings(1, 2, tmp_path)[0].open()
+    np.testing.assert_array_equal(again[1].image(), first[1].image())
+    assert np.nanmin(again[1].depth()) > 0

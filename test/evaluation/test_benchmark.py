@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from functools import partial
+
+import fakes
+import numpy as np
+import pytest
+
+from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.evaluation.benchmark import Benchmark, Method
+from ttt3r_ros.evaluation.datasets.dataset import Recording
+from ttt3r_ros.evaluation.datasets.registry import choose_frames
+from ttt3r_ros.evaluation.scorers import PoseScorer
+from ttt3r_ros.evaluation.statistics import lengths_of, methods_of, summarise
+
+
+def benchmark(lengths=(5, 10), stride=1, calibrated=False):
+    return Benchmark(
+        name='pose-fake',
+        lengths=lengths,
+        choose=partial(choose_frames, start=0, stride=stride, count=max(lengths)),
+        scorers=lambda _: [PoseScorer()],
+        settings={'stride': stride},
+        calibrated=calibrated,
+    )
+
+
+class Made:
+    """A method that remembers the estimators it made."""
+
+    def __init__(self, name='oracle', **settings) -> None:
+        self.estimators: list[fakes.Oracle] = []
+        self.method = Method(name, self._create, settings)
+        self._settings = settings
+
+    def _create(self):
+        self.estimators.append(fakes.Oracle(**self._settings))
+        return self.estimators[-1]
+
+
+def recordings(*counts: int) -> list[Recording]:
+    return [
+        Recording(f'walk {i}', partial(fakes.recording, count)) for i, count in enumerate(counts)
+    ]
+
+
+def run(bench, recorded, methods, out):
+    return bench.run(recorded, methods, out, lambda frames, _: frames)
+
+
+def test_one_pass_scores_all_lengths_as_runs_of_their_own(tmp_path):
+    noisy = Made(noise=0.1)
+    (result,) = run(benchmark((5, 10, 20)), recordings(30), [noisy.method], tmp_path)
+    assert len(noisy.estimators) == 1
+    assert len(noisy.estimators[0].cameras) == 20  # frames beyond the longest N are not run
+    for score in result.scores:
+        alone = Made(noise=0.1)
+        out = tmp_path / str(score.frames)
+        (single,) = run(benchmark((score.frames,)), recordings(30), [alone.method], out)
+        assert single.scores[0].values == score.values
+
+
+def test_a_shorter_recording_counts_as_a_whole(tmp_path):
+    (result,) = run(benchmark((5, 10, 20)), recordings(7), [Made().method], tmp_path)
+    assert [(score.frames, score.used) for score in result.scores] == [(5, 5), (10, 7), (20, 7)]
+
+
+def test_what_has_been_run_is_not_run_again(tmp_path):
+    first, again = Made(noise=0.1), Made(noise=0.1)
+    bench = benchmark()
+    before = run(bench, recordings(12, 12), [first.method], tmp_path)
+    after = run(bench, recordings(12, 12), [again.method], tmp_path)
+    assert after == before
+    assert (len(first.estimators), len(again.estimators)) == (2, 0)
+    more = Made(noise=0.1)
+    run(bench, recordings(12, 12, 12), [more.method], tmp_path)
+    assert len(more.estimators) == 1
+
+
+def test_other_settings_are_run_again(tmp_path):
+    run(benchmark(), recordings(12), [Made(noise=0.1).method], tmp_path)
+    for bench, settings in (
+        (benchmark(), {'noise': 0.2}),
+        (benchmark(stride=2), {'noise': 0.2}),
+        (benchmark(lengths=(4,)), {'noise': 0.2}),
+        (benchmark(calibrated=True), {'noise': 0.2}),
+    ):
+        changed = Made(**settings)
+        run(bench, recordings(12), [changed.method], tmp_path)
+        assert len(changed.estimators) == 1
+
+
+def test_a_damaged_recording_is_left_out_with_its_reason(tmp_path):
+    def broken():
+        raise DatasetError('frame 3 is truncated')
+
+    recorded = [Recording('broken', broken), *recordings(12)]
+    results = run(benchmark(), recorded, [Made().method], tmp_path)
+    assert results[0].problems == ['frame 3 is truncated']
+    assert results[0].scores == []
+    assert len(results[1].scores) == 2
+
+
+def test_a_method_that_fails_keeps_the_scores_before(tmp_path):
+    (result,) = run(benchmark(), recordings(12), [Made(fails_at=7).method], tmp_path)
+    assert [score.frames for score in result.scores] == [5]
+    assert result.problems == ['the state has exploded']
+
+
+def test_lost_tracking_excludes_only_the_lengths_that_reach_it(tmp_path):
+    def lost(index):
+        return np.full((4, 4), -np.inf) if index == 7 else fakes.position(index)
+
+    recorded = [Recording('lost', partial(fakes.recording, 12, pose=lost))]
+    (result,) = run(benchmark(), recorded, [Made().method], tmp_path)
+    assert [score.frames for score in result.scores] == [5]
+    assert 'after 10 frames' in result.problems[0]
+
+
+def test_the_camera_is_told_only_if_asked(tmp_path):
+    for calibrated in (False, True):
+        made = Made()
+        bench = benchmark(calibrated=calibrated)
+        run(bench, recordings(12), [made.method], tmp_path / str(calibrated))
+        expected = fakes.CAMERA if calibrated else None
+        assert set(made.estimators[0].cameras) == {expected}
+
+
+def test_trajectories_are_kept_for_figures(tmp_path):
+    bench = benchmark()
+    run(bench, recordings(12), [Made(scale=2.0).method], tmp_path)
+    kept = bench.arrays('walk 0', 'oracle', tmp_path)
+    assert kept['estimate'].shape == kept['truth'].shape == (10, 4, 4)
+    assert kept['estimate'][3, 0, 3] == pytest.approx(2 * kept['truth'][3, 0, 3])
+    assert bench.arrays('walk 0', 'unknown', tmp_path) == {}
+
+
+def test_recordings_are_averaged_with_their_spread(tmp_path):
+    methods = [Made('good').method, Made('bad', noise=0.1).method]
+    results = run(benchmark(), recordings(12, 12, 12), methods, tmp_path)
+    assert methods_of(results) == ['good', 'bad']
+    assert lengths_of(results) == [5, 10]
+    bad = [result.at(10).values['ate'] for result in results if result.method == 'bad']
+    summary = summarise(results, 'bad', 10, 'ate')
+    assert summary.mean == pytest.approx(sum(bad) / 3)
+    assert summary.count == 3
+    assert summary.low <= summary.median <= summary.high
+    assert summarise(results, 'bad', 10, 'chamfer') is None
+    assert summarise(results, 'bad', 11, 'ate') is None

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from ttt3r_ros.evaluation.benchmark import Result, Score
+from ttt3r_ros.evaluation.figures import (
+    draw_clouds,
+    draw_curves,
+    draw_depth_strips,
+    draw_trajectories,
+)
+from ttt3r_ros.evaluation.paper import published
+from ttt3r_ros.evaluation.report import (
+    curve_table,
+    detail_table,
+    problem_list,
+    write_csv,
+    write_json,
+)
+from ttt3r_ros.evaluation.statistics import summarise
+
+
+def result(recording, method, *errors, baseline=False, **more) -> Result:
+    scores = [Score(10 * (i + 1), 10 * (i + 1), {'ate': e} | more) for i, e in enumerate(errors)]
+    return Result(recording, method, baseline, scores)
+
+
+RESULTS = [
+    result('a', 'line', 0.5, 0.6, baseline=True),
+    result('a', 'ttt3r', 0.1, 0.2),
+    result('b', 'ttt3r', 0.3, 0.6),
+]
+
+
+def test_curves_show_means_and_quartiles():
+    assert curve_table(RESULTS, 'ate') == [
+        '| ATE [m] | 10 | 20 |',
+        '| --- | ---: | ---: |',
+        '| ttt3r | 0.200 (0.150–0.250) | 0.400 (0.300–0.500) |',
+        '| line | 0.500 | 0.600 |',
+    ]
+
+
+def test_details_stand_beside_the_paper():
+    table = detail_table(RESULTS, 20, published('pose', 'tum-dynamics', 90, 90))
+    assert table[0] == '| method | sequences | ATE [m] |'
+    assert table[2] == '| ttt3r | 2 | 0.400 |'
+    assert table[3] == '| line | 1 | 0.600 |'
+    assert '| TTT3R (paper, online) |  | 0.028 |' in table
+    assert '| VGGT (paper, offline) |  | 0.012 |' in table
+
+
+def test_depth_is_weighted_by_pixels_and_poses_are_not():
+    few = result('a', 'm', 1.0, **{'scale/abs_rel': 0.1, 'pixels': 1.0})
+    many = result('b', 'm', 2.0, **{'scale/abs_rel': 0.3, 'pixels': 3.0})
+    assert summarise([few, many], 'm', 10, 'scale/abs_rel').mean == pytest.approx(0.25)
+    assert summarise([few, many], 'm', 10, 'ate').mean == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ('task', 'dataset', 'frames', 'short', 'row'),
+    [
+        (
+            'pose', 'sintel', 50, 50,
+            {'ate': 0.201, 'rpe_translation': 0.063, 'rpe_rotation': 0.617},
+        ),
+        (
+            'pose', 'scannet', 90, 90,
+            {'ate': 0.064, 'rpe_translation': 0.021, 'rpe_rotation': 0.592},
+        ),
+        ('pose', 'scannet', 1000, 90, {'ate': 0.406}),
+        (
+            'depth', 'kitti', 110, 110,
+            {'scale/abs_rel': 0.113, 'scale/delta_1': 0.904,
+             'metric/abs_rel': 0.110, 'metric/delta_1': 0.891},
+        ),
+        ('reconstruction', '7scenes', 200, 0, {'accuracy': 0.027, 'completeness': 0.023}),
+    ],
+)  # fmt: skip
+def test_published_numbers_are_found(task, dataset, frames, short, row):
+    found = [p for p in published(task, dataset, frames, short) if p.method.startswith('TTT3R')]
+    assert found[0].values == pytest.approx(row)
+
+
+def test_other_protocols_are_not_compared_with_the_paper():
+    assert published('pose', 'tum-dynamics', 90, 0) == []
+    assert published('pose', 'sequence', 90, 90) == []
+    assert published('depth', 'bonn', 100, 110) == []
+
+
+def test_everything_is_in_the_csv(tmp_path):
+    write_csv(tmp_path / 'out.csv', RESULTS)
+    with (tmp_path / 'out.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    assert rows[3] == {
+        'recording': 'a', 'method': 'ttt3r', 'frames': '20', 'frames_used': '20', 'ate': '0.2',
+    }  # fmt: skip
+
+
+def test_settings_are_in_the_json(tmp_path):
+    write_json(tmp_path / 'out.json', RESULTS, {'weights': 'small (abc)'})
+    content = json.loads((tmp_path / 'out.json').read_text())
+    assert content['settings'] == {'weights': 'small (abc)'}
+    assert content['results'][1]['scores'][0]['values'] == {'ate': 0.1}
+
+
+def test_problems_are_listed():
+    broken = Result('c', 'ttt3r', False, problems=['truncated'])
+    assert problem_list([*RESULTS, broken]) == ['- c, ttt3r: truncated']
+
+
+def picture(path) -> np.ndarray:
+    image = np.asarray(Image.open(path).convert('RGB')).astype(int)
+    assert min(image.shape[:2]) > 200
+    return image
+
+
+def has_color(image: np.ndarray, rgb: tuple[int, int, int]) -> bool:
+    return bool((np.abs(image - rgb).sum(axis=-1) < 30).any())
+
+
+def test_curves_are_drawn_in_colour_and_baselines_in_grey(tmp_path):
+    draw_curves(tmp_path / 'c.png', RESULTS, ['ate'], 'curves')
+    image = picture(tmp_path / 'c.png')
+    assert has_color(image, (31, 119, 180))
+    draw_curves(tmp_path / 'line.png', RESULTS[:1], ['ate'], 'curves')
+    assert not has_color(picture(tmp_path / 'line.png'), (31, 119, 180))
+
+
+def test_trajectories_depth_and_clouds_are_drawn(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = np.tile(np.eye(4), (20, 1, 1))
+    truth[:, :3, 3] = rng.normal(size=(20, 3))
+    depth = rng.uniform(1, 2, (7, 12, 16)).astype(np.float32)
+    depth[:, 0] = np.nan
+    cloud = rng.normal(size=(100, 3))
+    run = {
+        'truth': truth, 'estimate': truth, 'images': np.zeros((7, 12, 16, 3), np.uint8),
+        'true_depths': depth, 'depths': np.nan_to_num(depth), 'cloud': cloud, 'true_cloud': cloud,
+    }  # fmt: skip
+    for draw in (draw_trajectories, draw_depth_strips, draw_clouds):
+        path = tmp_path / f'{draw.__name__}.png'
+        draw(path, {'cut3r': run, 'ttt3r': run}, 'title')
+        assert picture(path).std() > 5

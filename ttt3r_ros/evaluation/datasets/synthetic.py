@@ -1,0 +1,75 @@
+"""The benchmark that ships with the package: rooms that training never sees, long walks."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ttt3r_ros.evaluation.datasets.dataset import Recording
+from ttt3r_ros.files import atomic_file
+from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, FrameList
+from ttt3r_ros.io.images import FRAME_RATE
+from ttt3r_ros.synthetic.sequence import SyntheticSequence, render_sequence
+from ttt3r_ros.synthetic.settings import held_out_seed
+
+LENGTHS = (8, 16, 32, 64, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
+SIZE = (240, 180)  # pixels
+_FIRST_SEED = 5000  # of the held-out ones; validation during training takes the first
+
+
+def synthetic_recordings(count: int, frames: int, store: Path) -> list[Recording]:
+    """
+    List sequences in rooms that training never sees.
+
+    :param count: of sequences
+    :param frames: of each
+    :param store: folder in which rendered sequences are kept for the next run
+    """
+    return [
+        Recording(f'room {index}', partial(_open, index, frames, store)) for index in range(count)
+    ]
+
+
+def _open(index: int, frames: int, store: Path) -> FrameList:
+    made = _rendered(held_out_seed(_FIRST_SEED + index), frames, store)
+    return FrameList(
+        f'room {index}',
+        [
+            Frame(
+                number,
+                number / FRAME_RATE,
+                partial(_image, made, number),
+                made.T_world_camera[number],
+                partial(_depth, made, number),
+            )
+            for number in range(frames)
+        ],
+        intrinsics=made.intrinsics,
+    )
+
+
+def _rendered(seed: int, frames: int, store: Path) -> SyntheticSequence:
+    """Render a sequence, or take it from the store if its first frame is still made the same."""
+    path = store / f'{seed}-{frames}-{SIZE[0]}x{SIZE[1]}.npz'
+    if path.is_file():
+        first = render_sequence(seed, 1, *SIZE)
+        with np.load(path, allow_pickle=False) as kept:
+            rgb, depth, poses = kept['rgb'], kept['depth'], kept['poses']
+        if np.array_equal(rgb[0], first.rgb[0]):
+            return SyntheticSequence(rgb, depth, poses, first.intrinsics)
+    made = render_sequence(seed, frames, *SIZE)
+    store.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        np.savez(file, rgb=made.rgb, depth=made.depth, poses=made.T_world_camera)
+    return made
+
+
+def _image(made: SyntheticSequence, number: int) -> ColorImage:
+    return np.array(made.rgb[number], np.uint8)
+
+
+def _depth(made: SyntheticSequence, number: int) -> DepthImage:
+    depth = made.depth[number]
+    return np.where(depth > 0, depth, np.float32(np.nan))

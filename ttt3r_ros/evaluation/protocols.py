@@ -1,0 +1,148 @@
+"""The benchmarks as runs: which frames, which scorers and which baselines for which task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.evaluation.baselines import Baseline, constant_map, training_mean_map
+from ttt3r_ros.evaluation.benchmark import Benchmark, Method
+from ttt3r_ros.evaluation.datasets.dataset import Dataset
+from ttt3r_ros.evaluation.datasets.registry import choose_frames
+from ttt3r_ros.evaluation.reconstruction import ReconstructionScorer
+from ttt3r_ros.evaluation.scorers import (
+    DepthScorer,
+    DepthStrip,
+    EfficiencyScorer,
+    PoseScorer,
+    Scorer,
+)
+from ttt3r_ros.io.frames import FrameList
+from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
+
+TASKS = ('pose', 'depth', 'reconstruction', 'efficiency', 'synthetic')
+
+
+def make_benchmark(
+    task: str,
+    name: str,
+    dataset: Dataset,
+    *,
+    lengths: tuple[int, ...],
+    start: int,
+    stride: int,
+    calibrated: bool = False,
+) -> Benchmark:
+    """
+    Put a protocol together.
+
+    :param task: one of `TASKS`
+    :param name: for files and titles
+    :param dataset: tells the limits of valid depth
+    :param lengths: numbers of frames N after which to score
+    :param start: first frame that is used
+    :param stride: every how many frames one is used
+    :param calibrated: give the true intrinsics to the methods
+    """
+    return Benchmark(
+        name=name,
+        lengths=lengths,
+        choose=partial(choose_frames, start=start, stride=stride, count=max(lengths)),
+        scorers=_scorer_factory(task, dataset),
+        settings={'task': task, 'start': start, 'stride': stride},
+        calibrated=calibrated,
+    )
+
+
+def network_methods(
+    config: dict[str, Any], rules: list[str], sources: list[str], stretch: bool
+) -> list[Method]:
+    """
+    Make the methods to compare: every update rule with every source of poses.
+
+    :param config: other settings of `ReconstructorConfig`
+    :param rules: update rules
+    :param sources: sources of poses
+    :param stretch: stretch images to whole patches, as the depth protocol does, not crop them
+    :raises ValueError: if a setting is wrong
+    :raises CheckpointError: if the weights cannot be loaded
+    """
+    fixed = config | {'fit': 'stretch' if stretch else 'crop'}
+    configs = [
+        ReconstructorConfig(**(fixed | {'update_rule': rule, 'pose_source': source}))
+        for rule in rules
+        for source in sources
+    ]
+    weights = Path(configs[0].weights or SHIPPED_WEIGHTS)
+    label = weights_label(weights)
+    network = Reconstructor(configs[0]).network  # loaded once for all
+    return [
+        Method(
+            f'{c.update_rule}, {c.pose_source}',
+            partial(Reconstructor, c, network),
+            fixed | {'rule': c.update_rule, 'source': c.pose_source, 'weights': label},
+        )
+        for c in configs
+    ]
+
+
+def baseline_methods(task: str) -> list[Method]:
+    """Return the baselines that make sense for a task."""
+    still, line = 0.0, 1.0
+    chosen: dict[str, tuple[float, bool]] = {
+        'pose': {'static camera': (still, False), 'straight line': (line, False)},
+        'depth': {'constant depth': (still, False), 'mean map': (still, True)},
+        'reconstruction': {'static, mean map': (still, True)},
+        'synthetic': {
+            'static, constant depth': (still, False),
+            'straight line, mean map': (line, True),
+        },
+    }.get(task, {})
+    return [
+        Method(name, partial(_baseline, step, mean), {'baseline': name}, baseline=True)
+        for name, (step, mean) in chosen.items()
+    ]
+
+
+def weights_label(path: Path) -> str:
+    """
+    Identify a weights file by name and content.
+
+    :raises DatasetError: if there is no such file
+    """
+    if not path.is_file():
+        raise DatasetError(f'there is no weights file {path}')
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return f'{path.name} ({digest.hexdigest()[:8]})'
+
+
+def _baseline(step: float, mean: bool) -> Baseline:
+    depth = training_mean_map()
+    return Baseline(step, depth if mean else constant_map(depth))
+
+
+def _scorer_factory(task: str, dataset: Dataset) -> Callable[[FrameList], list[Scorer]]:
+    def depth() -> list[Scorer]:
+        return [DepthScorer(dataset.farthest, dataset.clip), DepthStrip()]
+
+    def make(frames: FrameList) -> list[Scorer]:
+        if task == 'pose':
+            return [PoseScorer()]
+        if task == 'depth':
+            return depth()
+        if task == 'synthetic':
+            return [PoseScorer(), *depth()]
+        if task == 'efficiency':
+            return [EfficiencyScorer()]
+        if frames.intrinsics is None:
+            raise DatasetError(f'{frames.name} does not tell its camera, so has no true points')
+        return [ReconstructionScorer(frames.intrinsics)]
+
+    return make
