@@ -199,6 +199,7 @@ def pip(venv: Path, *arguments: str | Path) -> None:
     run(
         [venv / 'bin/python', '-m', 'pip', 'install', '--quiet', '--no-compile', *arguments],
         PIP_DISABLE_PIP_VERSION_CHECK='1',
+        PYTHONWARNINGS='ignore',
     )
 
 
