@@ -1,0 +1,197 @@
+"""The stateful class, with tiny random networks and without tracking unless said."""
+
+import numpy as np
+import pytest
+import torch
+
+from ttt3r_ros.devices import choose_device, choose_precision
+from ttt3r_ros.errors import ImageError, ReconstructionError
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.model.config import PRESETS, NetworkConfig
+from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.update_rules import UPDATE_RULES
+from ttt3r_ros.preprocess import to_tensor
+from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
+
+TINY = NetworkConfig(
+    image_size=64,
+    encoder_width=32,
+    encoder_depth=1,
+    encoder_heads=2,
+    decoder_width=32,
+    decoder_depth=2,
+    decoder_heads=2,
+    state_heads=2,
+    state_tokens=10,
+    memory_slots=4,
+    dpt_widths=(8, 8, 8, 8),
+    dpt_features=8,
+    dpt_head_width=8,
+)
+
+
+def build(config=TINY):
+    torch.manual_seed(4)
+    return Network(config).requires_grad_(False).eval()
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(7)]
+
+
+def reconstruct(images, network=None, **settings):
+    reconstructor = Reconstructor(ReconstructorConfig(**settings), network or build())
+    return [reconstructor.add(image) for image in images]
+
+
+def test_views_are_the_network_stepped_by_hand(images):
+    network = build()
+    views = reconstruct(images, network)
+    state = network.initial_state(1)
+    for view, image in zip(views, images, strict=True):
+        tensor = to_tensor([image], torch.device('cpu'), torch.float32)
+        seen, state = network.step(tensor, state, UPDATE_RULES['ttt3r'])
+        np.testing.assert_allclose(view.points, seen.points[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(view.confidence, seen.confidence[0], rtol=1e-5)
+        np.testing.assert_allclose(view.T_world_camera[:3, 3], seen.translation[0], atol=1e-5)
+        np.testing.assert_array_equal(view.depth, view.points[..., 2])
+        np.testing.assert_array_equal(view.image, image)
+        assert view.tracking.status == 'network'
+
+
+def test_reset_interval_feeds_the_overlap_twice_and_chains(images):
+    """By hand: frames 0 to 3 are one part; 3 again, 4 and 5 the next, relative to frame 3."""
+    chunked = reconstruct(images, reset_interval=4)
+    whole = reconstruct(images[:4])
+    again = reconstruct(images[3:])
+    for a, b in zip(chunked[:4], whole, strict=True):
+        np.testing.assert_allclose(a.T_world_camera, b.T_world_camera, atol=1e-6)
+    for a, b in zip(chunked[4:6], again[1:3], strict=True):
+        wanted = whole[3].T_world_camera @ b.T_world_camera
+        np.testing.assert_allclose(a.T_world_camera, wanted, atol=1e-5)
+        np.testing.assert_allclose(a.points, b.points, rtol=1e-4, atol=1e-5)
+    # frame 6 is the fourth of its part: that part ends there too
+    np.testing.assert_allclose(
+        chunked[6].T_world_camera,
+        whole[3].T_world_camera @ again[3].T_world_camera,
+        atol=1e-5,
+    )
+
+
+def test_reset_forgets_everything(images):
+    reconstructor = Reconstructor(network=build(PRESETS['small']))
+    first = [reconstructor.add(image) for image in images[:3]]
+    reconstructor.reset()
+    again = [reconstructor.add(image) for image in images[:3]]
+    for a, b in zip(first, again, strict=True):
+        assert a.index == b.index
+        np.testing.assert_array_equal(a.points, b.points)
+        np.testing.assert_array_equal(a.T_world_camera, b.T_world_camera)
+        assert a.input_intrinsics == b.input_intrinsics
+
+
+def test_a_frame_without_update_leaves_no_trace(images):
+    looked = Reconstructor(network=build())
+    for index, image in enumerate(images[:4]):
+        view = looked.add(image, update=index != 2)
+    wanted = reconstruct([images[0], images[1], images[3]])[-1]
+    np.testing.assert_allclose(view.points, wanted.points, rtol=1e-5, atol=1e-6)
+
+
+def test_world_points_come_from_the_world_head_when_asked(images):
+    reconstructor = Reconstructor(network=build())
+    assert reconstructor.add(images[0]).world_points is None
+    view = reconstructor.add(images[1], world=True)
+    assert view.world_points.shape == view.points.shape
+    assert not np.allclose(view.world_points, view.points_world())
+
+
+def test_changing_the_rule_keeps_the_state(images):
+    switched = Reconstructor(ReconstructorConfig(update_rule='filt3r'), build())
+    for image in images[:3]:
+        switched.add(image)
+    before = switched._state.tokens.clone()
+    switched.change(update_rule='brake')
+    assert torch.equal(switched._state.tokens, before)
+    assert switched.add(images[3]).health.gain < 1
+    with pytest.raises(ValueError, match='update_rule'):
+        switched.change(update_rule='none')
+    with pytest.raises(ValueError, match='reset_interval'):
+        switched.change(reset_interval=1)
+
+
+def test_a_state_that_explodes_starts_anew_where_it_was(images):
+    reconstructor = Reconstructor(network=build())
+    views = [reconstructor.add(image) for image in images[:3]]
+    reconstructor._state = reconstructor._state._replace(
+        tokens=torch.full_like(reconstructor._state.tokens, torch.nan)
+    )
+    with pytest.raises(ReconstructionError, match='not finite'):
+        reconstructor.add(images[3])
+    after = reconstructor.add(images[4])
+    (fresh,) = reconstruct([images[4]])
+    wanted = views[-1].T_world_camera @ fresh.T_world_camera
+    np.testing.assert_allclose(after.T_world_camera, wanted, atol=1e-5)
+
+
+def test_a_bad_image_changes_nothing(images):
+    disturbed = Reconstructor(network=build())
+    for image in images[:2]:
+        disturbed.add(image)
+    with pytest.raises(ImageError):
+        disturbed.add(np.zeros((0, 0, 3), np.uint8))
+    wanted = reconstruct(images[:3])[-1]
+    np.testing.assert_array_equal(disturbed.add(images[2]).points, wanted.points)
+
+
+def test_the_size_may_change(images):
+    reconstructor = Reconstructor(network=build(PRESETS['small']))
+    reconstructor.add(images[0])
+    view = reconstructor.add(np.ascontiguousarray(np.rot90(images[1])))
+    assert view.points.shape == (96, 72, 3)
+
+
+def test_intrinsics_are_those_of_the_points_and_of_the_input():
+    network = build(PRESETS['small'])
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    view = Reconstructor(ReconstructorConfig(pose_source='network'), network).add(image)
+    slopes = view.points[..., :2] / view.points[..., 2:]
+    np.testing.assert_allclose(slopes, view.intrinsics.rays()[..., :2], rtol=1e-4, atol=1e-5)
+    expected = view.mapping.to_input(view.intrinsics)
+    assert view.input_intrinsics.fx == pytest.approx(expected.fx, rel=1e-6)
+    assert view.input_intrinsics.cx == pytest.approx(319.5)
+
+
+def test_known_intrinsics_replace_the_estimate():
+    network = build(PRESETS['small'])
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    camera = Intrinsics(640, 480, 500.0, 510.0, 300.0, 250.0)
+    plain = Reconstructor(ReconstructorConfig(pose_source='network'), network)
+    known = Reconstructor(ReconstructorConfig(pose_source='network'), network)
+    estimated, calibrated = plain.add(image), known.add(image, camera=camera)
+    assert calibrated.intrinsics == calibrated.mapping.to_output(camera)
+    np.testing.assert_allclose(calibrated.depth, estimated.depth, rtol=1e-6)
+    slopes = calibrated.points[..., :2] / calibrated.points[..., 2:]
+    np.testing.assert_allclose(slopes, calibrated.intrinsics.rays()[..., :2], rtol=1e-4, atol=1e-5)
+
+
+def test_settings_are_checked():
+    for wrong in ({'reset_interval': 1}, {'update_rule': 'x'}, {'pose_source': 'gps'}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            ReconstructorConfig(**wrong)
+    for device in ('tpu', 'meta', 'cuda:77'):
+        with pytest.raises(ValueError, match='device'):
+            choose_device(device)
+    with pytest.raises(ValueError, match='float16'):
+        choose_precision('float16', torch.device('cpu'))
+    assert choose_precision('auto', torch.device('cpu')) == torch.float32
+
+
+def test_bfloat16_is_close_to_float32(images):
+    exact = reconstruct(images[:3])[-1]
+    rounded = reconstruct(images[:3], precision='bfloat16')[-1]
+    assert rounded.points.dtype == np.float32
+    error = np.linalg.norm(rounded.points - exact.points) / np.linalg.norm(exact.points)
+    assert 0 < error < 0.1
