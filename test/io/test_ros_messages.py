@@ -92,6 +92,23 @@ def test_what_does_not_fit_is_refused(change):
         ros_messages.rgb_image(broken)
 
 
+@pytest.mark.parametrize('kind', ['.jpg', '.png'])
+def test_cut_off_compressed_images_are_refused_not_filled_with_grey(kind):
+    _, data = cv2.imencode(kind, gradient(1, 200, 200))
+    cut = data.reshape(-1)[: data.size * 3 // 4]
+    with pytest.raises(ImageError, match='cut off'):
+        ros_messages.rgb_image(SimpleNamespace(format=kind[1:], data=cut))
+
+
+def test_halved_colours_need_even_sizes():
+    with pytest.raises(ImageError):
+        ros_messages.rgb_image(message(np.zeros((6, 7, 2), np.uint8), 'uyvy'))
+    odd = message(np.zeros((9, 8), np.uint8), 'nv12')
+    odd.height = 5
+    with pytest.raises(ImageError):
+        ros_messages.rgb_image(odd)
+
+
 @pytest.mark.parametrize('data', [b'', b'\xff\xd8 no JPEG'])
 def test_compressed_rubbish_is_refused(data):
     with pytest.raises(ImageError):

@@ -165,7 +165,7 @@ def _color_bar(figure: Any, axes: NDArray[Any], colors: str, limits: Limits, lab
 def _draw_map(axes: Any, seen: SeenMap) -> None:
     """Draw x to the right and z upwards: the first camera looks up the page."""
     points, colors = _thin(seen)
-    middle, half = _square_around(points, seen.T_world_camera[:, :3, 3])
+    middle, half = _square_around(points, _ways(seen))
     # Later ones cover earlier ones: what is higher lies above, as seen from above.
     order = np.argsort(-points[:, 1], kind='stable')
     axes.scatter(points[order, 0], points[order, 2], s=2.0, c=colors[order] / 255.0, linewidths=0)
@@ -180,10 +180,7 @@ def _draw_map(axes: Any, seen: SeenMap) -> None:
 
 def _draw_inset(axes: Any, seen: SeenMap, half: float) -> None:
     """Draw a way that is tiny in the map once more, enlarged."""
-    ways = [seen.T_world_camera[:, :3, 3]]
-    if seen.true_positions is not None:
-        ways.append(seen.true_positions[np.isfinite(seen.true_positions).all(axis=1)])
-    middle, small = _square_around(np.empty((0, 3), np.float32), np.concatenate(ways))
+    middle, small = _square_around(np.empty((0, 3), np.float32), _ways(seen))
     if small > _INSET_BELOW * half:
         return
     inset = axes.inset_axes((0.02, 0.02, 0.3, 0.3))
@@ -191,6 +188,15 @@ def _draw_inset(axes: Any, seen: SeenMap, half: float) -> None:
     _frame_axes(inset, middle, small)
     inset.tick_params(length=0, labelbottom=False, labelleft=False)
     inset.set_title(f'the way, in a square of {2 * small:.2g} m', fontsize=8.5, color=_INK, pad=3)
+
+
+def _ways(seen: SeenMap) -> NDArray[np.float64]:
+    """Return all camera positions to be drawn [K, 3]."""
+    estimated = np.asarray(seen.T_world_camera[:, :3, 3])
+    if seen.true_positions is None:
+        return estimated
+    known = np.isfinite(seen.true_positions).all(axis=1)
+    return np.concatenate([estimated, seen.true_positions[known]])
 
 
 def _draw_way(axes: Any, seen: SeenMap, arrow: float) -> None:
@@ -233,7 +239,7 @@ def _square_around(
     points: NDArray[np.float32], path: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     """
-    Find what to show: the whole way, and the points but for the outermost two percent.
+    Find what to show: the ways, and the points but for the outermost two percent.
 
     :return: the middle [3] and half the side, metres
     """

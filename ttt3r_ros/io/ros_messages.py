@@ -22,8 +22,10 @@ from ttt3r_ros.io.frames import ColorImage, DepthImage
 
 # Images without a colour order were filled by OpenCV programs, as a rule.
 _OPENCV_ORDER = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
+_HALVED = frozenset({'nv12', 'nv21', 'uyvy', 'yuyv', 'yuv422', 'yuv422_yuy2'})  # in colour
 _PLANAR = frozenset({'nv12', 'nv21'})  # one and a half rows of bytes per row of pixels
 _DEPTH_ENCODINGS = frozenset({'16UC1', '32FC1'})
+_COMPRESSED_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
 _COMPRESSED_DEPTH_HEADER = 12  # bytes in front of the PNG, by compressed_depth_image_transport
 
 
@@ -50,7 +52,7 @@ def rgb_image(message: Any) -> ColorImage:
     :raises ImageError: if the encoding has no colours, or the data do not fill the image
     """
     if hasattr(message, 'format'):
-        bgr = _decompressed(message, 0, cv2.IMREAD_COLOR)
+        bgr = _decompressed(message, 0, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
     encoding = _OPENCV_ORDER.get(message.encoding, message.encoding)
     pixels = _pixels(message, encoding)
@@ -109,6 +111,11 @@ def intrinsics(message: Any) -> Intrinsics | None:
 
 def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:
     data = np.frombuffer(message.data, np.uint8)[header:]
+    head, tail = data[:8].tobytes(), data[-1024:].tobytes()
+    # OpenCV fills the missing part of an image with grey instead of refusing it.
+    for begin, end in _COMPRESSED_ENDS.items():
+        if head.startswith(begin) and end not in tail:
+            raise ImageError(f'compressed image is cut off after {data.size} bytes')
     pixels = cv2.imdecode(data, flags) if data.size else None
     if pixels is None:
         raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
@@ -125,7 +132,8 @@ def _pixels(message: Any, encoding: str) -> NDArray[Any]:
     rows = message.height * 3 // 2 if encoding in _PLANAR else message.height
     row_bytes = message.width * channels * dtype.itemsize
     data = np.frombuffer(message.data, np.uint8)
-    if not row_bytes or not rows or message.step < row_bytes or data.size < rows * message.step:
+    odd = encoding in _HALVED and (message.width % 2 or (encoding in _PLANAR and rows % 3))
+    if odd or not (0 < row_bytes <= message.step and 0 < rows * message.step <= data.size):
         raise ImageError(
             f'{message.width}x{message.height} image of encoding {encoding!r} and step '
             f'{message.step} cannot have {data.size} bytes'
