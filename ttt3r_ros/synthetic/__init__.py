@@ -1,0 +1,1 @@
+"""Procedural indoor sequences with exact depth and poses, made on the fly from a seed."""

@@ -1,0 +1,80 @@
+"""Batches made on the fly; each depends on the run's seed and the step alone."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from ttt3r_ros.geometry.se3 import quat_wxyz
+from ttt3r_ros.synthetic.sequence import SceneCamera, SyntheticSequence
+from ttt3r_ros.synthetic.settings import SceneSettings, train_seed
+from ttt3r_ros.training.settings import Phase
+
+FILMS_PER_SCENE = 4  # of single pictures; building a scene costs about one of them
+_SCENES_PER_STEP = 32
+_DEPTH_RANGE = (0.1, 20.0)
+
+
+class Batch(NamedTuple):
+    """B sequences of T frames with their truth."""
+
+    image: Tensor  # in [-1, 1] [B, T, 3, H, W]
+    log_depth: Tensor  # of metres [B, T, H, W]
+    focal: Tensor  # pixels [B]
+    translation: Tensor  # of the camera in the first one's frame, metres [B, T, 3]
+    quat_wxyz: Tensor  # [B, T, 4]
+
+
+def collate(sequences: list[SyntheticSequence]) -> Batch:
+    """Stack sequences of one size and length."""
+    rgb = np.stack([sequence.rgb for sequence in sequences])
+    depth = np.stack([sequence.depth for sequence in sequences])
+    poses = np.stack([sequence.T_world_camera for sequence in sequences])
+    quats = np.array([[quat_wxyz(pose) for pose in path] for path in poses])
+    return Batch(
+        torch.from_numpy(rgb).movedim(-1, 2).float() / 127.5 - 1,
+        torch.from_numpy(depth.clip(*_DEPTH_RANGE)).log(),
+        torch.tensor([sequence.intrinsics.fx for sequence in sequences], dtype=torch.float32),
+        _float32(poses[..., :3, 3]),
+        _float32(quats),
+    )
+
+
+def _float32(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+
+
+def train_batch(run_seed: int, step: int, phase: Phase) -> Batch:
+    """
+    Make the batch of a step.
+
+    :param run_seed: of the whole run
+    :param step: from 0
+    :param phase: lengths and sizes to draw from
+    """
+    rng = Random(f'{run_seed} {step}')
+    length, (width, height) = rng.choice(phase.lengths), rng.choice(phase.sizes)
+    count = max(1, phase.frames // length)
+    films = FILMS_PER_SCENE if length == 1 else 1
+    sequences: list[SyntheticSequence] = []
+    index = (run_seed << 32) + step * _SCENES_PER_STEP
+    settings = SceneSettings()
+    while len(sequences) < count:
+        scene = SceneCamera(train_seed(index), settings)
+        index += 1
+        for _ in range(min(films, count - len(sequences))):
+            sequences.append(scene.film(length, width, height))  # noqa: PERF401 - draws in order
+    return _mix_colours(collate(sequences), rng)
+
+
+def _mix_colours(batch: Batch, rng: Random) -> Batch:
+    """Swap the colour channels of some batches, so that hue tells little."""
+    if rng.random() < 0.3:
+        order = rng.sample(range(3), 3)
+        return batch._replace(image=batch.image[:, :, order])
+    return batch

@@ -1,0 +1,39 @@
+"""The log of a training run as a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+_PANELS = (
+    ('log-depth error, training', ('error', 'shape')),
+    ('AbsRel, held-out', ('held_out_absrel_single', 'held_out_absrel_late',
+                          'held_out_absrel_single_median', 'held_out_absrel_late_median')),
+    ('rays, training; focal, held-out', ('rays', 'held_out_focal')),
+    ('pose error / static, held-out', ('held_out_position_share', 'held_out_rotation_share')),
+)  # fmt: skip
+
+
+def draw_curves(log: Path, picture: Path) -> None:
+    """
+    Draw the log.
+
+    :param log: lines of JSON, as `run.write_log` writes
+    :param picture: PNG to write
+    """
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(11, 7), layout='constrained')
+    for axes, (title, names) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
+        for name in names:
+            points = [(line['frames'] / 1000, line[name]) for line in lines if name in line]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name.removeprefix('held_out_'))
+        axes.set_title(title)
+        axes.set_xlabel('thousand frames')
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend(fontsize='small')
+    figure.savefig(picture, dpi=110)

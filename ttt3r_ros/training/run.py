@@ -1,0 +1,214 @@
+"""
+One training run: its folder, its state on disk, and the loop.
+
+A batch depends on the run's seed and the step alone, so that a resumed run goes on exactly where
+it was stopped. A file `PAUSE` in the folder pauses; SIGTERM and SIGINT save and stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import json
+import logging
+from pathlib import Path
+from random import Random
+import signal
+import time
+from types import FrameType
+
+import torch
+from torch import nn
+
+from ttt3r_ros.files import atomic_file
+from ttt3r_ros.model.checkpoint import save_safetensors
+from ttt3r_ros.model.network import Network
+from ttt3r_ros.training.batches import train_batch
+from ttt3r_ros.training.initialise import new_network
+from ttt3r_ros.training.losses import total_loss
+from ttt3r_ros.training.settings import TrainingSettings, phase_at
+from ttt3r_ros.training.unroll import unroll
+
+_LOG = logging.getLogger(__name__)
+_BETAS = (0.9, 0.98)
+_PAUSE_SECONDS = 5.0
+
+
+def make_optimiser(network: Network, settings: TrainingSettings) -> torch.optim.AdamW:
+    """Build AdamW with weight decay for matrices and kernels alone."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        [
+            {
+                'params': [p for p in parameters if p.ndim >= 2],
+                'weight_decay': settings.weight_decay,
+            },
+            {'params': [p for p in parameters if p.ndim < 2], 'weight_decay': 0.0},
+        ],
+        lr=1e-3,
+        betas=_BETAS,
+    )
+
+
+class TrainingRun:
+    """
+    A run that can be stopped and resumed at any step.
+
+    :param folder: where it lives; resumed where it holds a checkpoint
+    :param settings: of a new run; a resumed one keeps the weights and the step it had
+    """
+
+    def __init__(self, folder: Path, settings: TrainingSettings) -> None:
+        self.folder, self.settings = folder, settings
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network = new_network(settings.preset, settings.seed)
+        self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.optimiser = make_optimiser(self.network, settings)
+        self.step, self.frames, self.seconds = 0, 0, 0.0
+        self.anneal: tuple[int, int] | None = None  # first and last step of a final decay
+        if self.checkpoint.is_file():
+            self._load()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file from which the run is resumed."""
+        return self.folder / 'checkpoint.pt'
+
+    def _load(self) -> None:
+        saved = torch.load(self.checkpoint, map_location='cpu', weights_only=True)
+        self.network.load_state_dict(saved['network'])
+        self.average = saved['average']
+        self.optimiser.load_state_dict(saved['optimiser'])
+        self.step, self.frames, self.seconds = saved['step'], saved['frames'], saved['seconds']
+        _LOG.info('resumed %s at step %d', self.folder, self.step)
+
+    def save(self) -> None:
+        """Write all that is needed to resume, all or nothing."""
+        content = {
+            'network': self.network.state_dict(),
+            'average': self.average,
+            'optimiser': self.optimiser.state_dict(),
+            'step': self.step,
+            'frames': self.frames,
+            'seconds': self.seconds,
+        }
+        with atomic_file(self.checkpoint) as file:
+            torch.save(content, file)
+
+    def export(self, path: Path) -> None:
+        """Write the averaged weights in half precision, with how they came about."""
+        tensors = {name: tensor.half() for name, tensor in self.average.items()}
+        told = {
+            'preset': self.settings.preset,
+            'steps': str(self.step),
+            'frames': str(self.frames),
+            'core_hours': f'{self.seconds / 3600:.2f}',
+            'seed': str(self.settings.seed),
+        }
+        save_safetensors(path, tensors, self.network.config, told)
+
+    def averaged_network(self) -> Network:
+        """Return a copy of the network with the averaged weights, for evaluation."""
+        copy = Network(self.network.config)
+        copy.load_state_dict(self.average)
+        return copy.requires_grad_(False).eval()
+
+    def rate(self) -> float:
+        """Return the learning rate of the current step."""
+        rate = phase_at(self.step).rate
+        if self.settings.warmup:
+            rate *= min(1.0, (self.step + 1) / self.settings.warmup)
+        if self.anneal is not None:
+            first, last = self.anneal
+            rate *= max(0.0, (last - self.step) / (last - first))
+        return rate
+
+    def train_step(self) -> dict[str, float]:
+        """Make one step; return the parts of the loss."""
+        started = time.thread_time()
+        phase, settings = phase_at(self.step), self.settings
+        batch = train_batch(settings.seed, self.step, phase)
+        gated = Random(f'rule {settings.seed} {self.step}').random() < settings.gated
+        predicted = unroll(self.network, batch.image, 'ttt3r' if gated else 'cut3r')
+        total, parts = total_loss(predicted, batch)
+        for group in self.optimiser.param_groups:
+            group['lr'] = self.rate()
+        self.optimiser.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        if bool(torch.isfinite(norm)):
+            self.optimiser.step()
+            self._average()
+        else:
+            _LOG.warning('step %d: the gradient is not finite; left out', self.step)
+        self.step += 1
+        self.frames += batch.image.shape[0] * batch.image.shape[1]
+        self.seconds += time.thread_time() - started
+        return {'total': float(total.detach()), 'gradient': float(norm), **parts}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        mine = [self.average[name] for name, _ in self.network.named_parameters()]
+        torch._foreach_lerp_(mine, list(self.network.parameters()), 1 - decay)
+
+
+class Stop:
+    """Turns SIGTERM and SIGINT into a wish to stop after the current step."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.wanted = True
+
+
+def train(
+    run: TrainingRun,
+    stop: Callable[[], bool],
+    validate: Callable[[TrainingRun], dict[str, float]] | None = None,
+) -> None:
+    """
+    Train until asked to stop; save now and then, and at the end.
+
+    :param stop: asked after every step
+    :param validate: called every `validate_minutes`; its figures go to the log
+    """
+    settings = run.settings
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    saved = validated = time.monotonic()
+    while not stop():
+        if (run.folder / 'PAUSE').exists():
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        for name, value in run.train_step().items():
+            sums[name] = sums.get(name, 0.0) + value
+            counts[name] = counts.get(name, 0) + 1
+        if run.step % settings.log_steps == 0:
+            means = {name: sums[name] / counts[name] for name in sums}
+            write_log(run, {'rate': run.rate(), **means})
+            sums, counts = {}, {}
+        now = time.monotonic()
+        if now - saved > 60 * settings.save_minutes:
+            run.save()
+            saved = now
+        if validate is not None and now - validated > 60 * settings.validate_minutes:
+            write_log(run, {f'held_out_{name}': value for name, value in validate(run).items()})
+            run.export(run.folder / 'latest.safetensors')
+            validated = time.monotonic()
+    run.save()
+
+
+def write_log(run: TrainingRun, figures: dict[str, float]) -> None:
+    """Append one line of figures to the run's log."""
+    line = {
+        'step': run.step,
+        'frames': run.frames,
+        'seconds': round(run.seconds, 1),
+        **{name: round(value, 6) for name, value in figures.items()},
+    }
+    with (run.folder / 'log.jsonl').open('a') as file:
+        file.write(json.dumps(line) + '\n')
+    _LOG.info('%s', line)

@@ -1,0 +1,65 @@
+"""Settings of a training run and its curriculum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ttt3r_ros.settings import check_settings, setting
+
+
+@dataclass(frozen=True)
+class Phase:
+    """
+    A stretch of training with one kind of batches.
+
+    :param steps: how many, 0 for without end
+    :param lengths: sequence lengths drawn from, in frames
+    :param frames: of a batch, whatever the length of its sequences
+    :param sizes: picture sizes drawn from (width, height), pixels
+    :param rate: learning rate
+    """
+
+    steps: int
+    lengths: tuple[int, ...]
+    frames: int
+    sizes: tuple[tuple[int, int], ...]
+    rate: float
+
+
+_COARSE = ((64, 48),) * 6 + ((64, 40), (48, 64))
+_FINE = ((96, 72),) * 6 + ((96, 56), (72, 96))
+
+CURRICULUM: tuple[Phase, ...] = (
+    Phase(2000, (1,), 16, _COARSE, 1.0e-3),
+    Phase(1000, (1, 2, 4), 16, _COARSE, 1.0e-3),
+    Phase(2500, (1, 1, 2, 4, 8), 16, _FINE, 8e-4),
+    Phase(0, (1, 4, 8, 8, 16), 16, _FINE, 6e-4),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a run is made; the run's folder remembers them."""
+
+    preset: str = setting('small', 'Network to train, one of the presets.')
+    seed: int = setting(1, 'Of the initial weights and of all batches.', ge=0)
+    ema: float = setting(0.998, 'Decay of the averaged weights per step.', ge=0.0, le=1.0)
+    weight_decay: float = setting(0.02, 'Of matrices, not of biases and norms.', ge=0.0)
+    clip: float = setting(1.0, 'Largest norm of the gradient.', ge=0.0)
+    warmup: int = setting(200, 'Steps of linear warm-up.', ge=0)
+    gated: float = setting(0.5, 'Share of batches with the TTT3R gate.', ge=0.0, le=1.0)
+    log_steps: int = setting(50, 'Steps between lines of the log.', ge=1)
+    save_minutes: float = setting(5.0, 'Minutes between checkpoints.', ge=0.0)
+    validate_minutes: float = setting(20.0, 'Minutes between validations.', ge=0.0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def phase_at(step: int) -> Phase:
+    """Return the phase that a step belongs to."""
+    for phase in CURRICULUM:
+        if phase.steps == 0 or step < phase.steps:
+            return phase
+        step -= phase.steps
+    return CURRICULUM[-1]

@@ -1,0 +1,62 @@
+"""Running the network over sequences with gradients."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ttt3r_ros.model.encoder import Encoded
+from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.update_rules import UPDATE_RULES
+
+
+class Unrolled(NamedTuple):
+    """Predictions for B sequences of T frames."""
+
+    points: Tensor  # [B, T, H, W, 3]
+    confidence: Tensor  # [B, T, H, W]
+    translation: Tensor  # [B, T, 3]
+    quat_wxyz: Tensor  # [B, T, 4]
+
+
+def unroll(network: Network, image: Tensor, rule: str, *, reset: bool = False) -> Unrolled:
+    """
+    Run over sequences; all frames are encoded together.
+
+    :param image: in [-1, 1] [B, T, 3, H, W]
+    :param rule: one of `UPDATE_RULES`
+    :param reset: forget everything before each frame
+    """
+    batch, length = image.shape[:2]
+    encoded = network.encode(image.flatten(0, 1))
+    state = network.initial_state(batch)
+    steps = []
+    for t in range(length):
+        if reset:
+            state = network.initial_state(batch)
+        prediction, state = network.decode(_frame(encoded, batch, t), state, UPDATE_RULES[rule])
+        steps.append(
+            (
+                prediction.points,
+                prediction.confidence,
+                prediction.translation,
+                prediction.quat_wxyz,
+            )
+        )
+    return Unrolled(*(torch.stack(parts, dim=1) for parts in zip(*steps, strict=True)))
+
+
+def _frame(encoded: Encoded, batch: int, t: int) -> Encoded:
+    """Take frame t out of a joint encoding of B sequences."""
+
+    def pick(x: Tensor) -> Tensor:
+        return x.view(batch, -1, *x.shape[1:])[:, t]
+
+    return Encoded(
+        pick(encoded.tokens),
+        tuple(pick(x) for x in encoded.fine),
+        pick(encoded.image),
+        encoded.grid,
+    )
