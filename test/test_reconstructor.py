@@ -27,6 +27,7 @@ TINY = NetworkConfig(
     dpt_widths=(8, 8, 8, 8),
     dpt_features=8,
     dpt_head_width=8,
+    points='pinhole',
 )
 
 

@@ -155,7 +155,9 @@ class Reconstructor:
         seen = _Seen.download(prediction)
         if not seen.is_sound():
             self._start_chunk(self._last_pose)
-            raise ReconstructionError('the network’s output is not finite; the state starts anew')
+            raise ReconstructionError(
+                'the network’s output is not finite, or fits no camera; the state starts anew'
+            )
         network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
         view = self._view(seen, network_pose, image, small, mapping, camera)
         self._end_frame(encoded, network_pose)
