@@ -124,7 +124,7 @@ class Record:
         directory.mkdir(parents=True, exist_ok=True)
         stem = f'{_file_name(name)}_{time.strftime("%Y%m%d_%H%M%S")}'
         ply, tum = (_inside(directory, stem, suffix) for suffix in ('.ply', '.txt'))
-        write_ply(ply, points, colors)
+        write_ply(ply, points, colors, 'metres; map frame, z up')
         stamps = np.array([stamp for stamp, _ in trajectory]) / NANOSECONDS
         write_tum(tum, stamps, np.stack([pose for _, pose in trajectory]))
         return ply, tum

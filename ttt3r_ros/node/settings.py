@@ -101,7 +101,11 @@ class NodeConfig:
         'does, then only map_frame to odom_frame is published.',
     )
     transform_tolerance: float = setting(
-        0.1, 'Seconds by which map_frame to odom_frame is dated ahead.', ge=0.0, le=10.0
+        0.1,
+        'Seconds by which map_frame to odom_frame is dated ahead of the image, where another '
+        'source owns odom_frame.',
+        ge=0.0,
+        le=10.0,
     )
 
     map_directory: str = setting(

@@ -31,7 +31,10 @@ class Transforms:
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
         self._config = config
-        self._ahead = int(config.transform_tolerance * 1e9)
+        # The other source goes on while an image is worked on: as AMCL does, let the correction
+        # hold for a while. Where both transforms are ours, they are of one time.
+        ahead = 0.0 if config.publish_odom_tf else config.transform_tolerance
+        self._ahead = int(ahead * 1e9)
         self._broadcaster = TransformBroadcaster(node) if config.publish_tf else None
         self._buffer = Buffer()
         self._listener: TransformListener | None = None
@@ -94,8 +97,8 @@ class Transforms:
             return
         messages = []
         if T_map_odom is not None:
-            ahead = stamp_from_nanoseconds(nanoseconds(stamp) + self._ahead)
-            messages.append(transform_message(T_map_odom, ahead, names.map, names.odom))
+            dated = stamp_from_nanoseconds(nanoseconds(stamp) + self._ahead)
+            messages.append(transform_message(T_map_odom, dated, names.map, names.odom))
         if self._config.publish_odom_tf:
             messages.append(transform_message(T_odom_base, stamp, names.odom, names.base))
         if messages:

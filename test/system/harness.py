@@ -1,0 +1,264 @@
+"""The real node in a process of its own, and a client that talks to it over DDS."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from builtin_interfaces.msg import Time
+import cv2
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+import numpy as np
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from tf2_ros import Buffer, TransformListener
+
+from ttt3r_ros.node.conversions import byte_array, image_message
+from ttt3r_ros.node.outputs import TOPICS
+
+START = 60.0  # seconds that a start, or a first frame, may take on a busy machine
+HEIGHT, WIDTH = 96, 128
+
+
+def stamp(seconds: float) -> Time:
+    return Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
+
+
+def seconds(time_message: Time) -> float:
+    return time_message.sec + time_message.nanosec * 1e-9
+
+
+def picture(index: int, *, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Return a textured image that moves a little from one index to the next."""
+    rng = np.random.default_rng(5)
+    noise = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    wide = cv2.resize(noise, (width * 2, height * 2), interpolation=cv2.INTER_CUBIC)
+    shift = (2 * index) % width
+    return np.ascontiguousarray(wide[:height, shift : shift + width])
+
+
+def image(
+    index: int, at: float, *, frame_id: str = 'optical', height: int = HEIGHT, width: int = WIDTH
+) -> Image:
+    header = Header(stamp=stamp(at), frame_id=frame_id)
+    return image_message(picture(index, height=height, width=width), 'rgb8', header)
+
+
+def compressed_image(index: int, at: float) -> CompressedImage:
+    data = cv2.imencode('.png', picture(index))[1]
+    header = Header(stamp=stamp(at), frame_id='optical')
+    return CompressedImage(header=header, format='png', data=byte_array(data))
+
+
+class NodeProcess:
+    """The node's process."""
+
+    def __init__(
+        self, domain: int, log: Path, parameters: dict[str, Any], remaps: list[str]
+    ) -> None:
+        command = [sys.executable, '-m', 'ttt3r_ros.node.main', '--ros-args']
+        for name, value in parameters.items():
+            text = f"'{value}'" if isinstance(value, str) else str(value).lower()
+            command += ['-p', f'{name}:={text}']
+        for remap in remaps:
+            command += ['-r', remap]
+        self.log = log
+        with log.open('wb') as output:
+            self.process = subprocess.Popen(
+                command,
+                env={
+                    **os.environ,
+                    'ROS_DOMAIN_ID': str(domain),
+                    'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+                    'OMP_NUM_THREADS': '1',
+                },
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text(encoding='utf-8', errors='replace')
+
+    def says(self, text: str, timeout: float = START) -> None:
+        """Wait until the log holds a text."""
+        deadline = time.monotonic() + timeout
+        while text not in self.said():
+            assert self.process.poll() is None, f'the node has ended:\n{self.said()}'
+            assert time.monotonic() < deadline, f'{text!r} is not in the log:\n{self.said()}'
+            time.sleep(0.05)
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
+        """Send a signal; return the exit status and how long it took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=30)
+        return status, time.monotonic() - began
+
+
+class Client:
+    """A node in this process, on the domain of the node under test."""
+
+    def __init__(self, domain: int) -> None:
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = Node('client', context=self.context)
+        self.received: dict[str, list[Any]] = defaultdict(list)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+        self._publishers: dict[str, Any] = {}
+        self.buffer: Buffer | None = None
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        rclpy.try_shutdown(context=self.context)
+        self._thread.join(5)
+
+    def listen(self, *topics: str, namespace: str = '', reliable: bool = True) -> None:
+        """Subscribe to outputs and wait until their publishers are found."""
+        for name in topics:
+            kind = TOPICS[name]
+            durability = DurabilityPolicy.VOLATILE
+            if name == 'map_points':
+                durability = DurabilityPolicy.TRANSIENT_LOCAL
+            policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+            qos = QoSProfile(depth=100, reliability=policy, durability=durability)
+            topic = f'{namespace}/{name}'
+            received = self.received[topic.lstrip('/')]
+            subscription = self.node.create_subscription(kind, topic, received.append, qos)
+            self.until(
+                lambda s=subscription: s.get_publisher_count() > 0, f'a publisher of {topic}'
+            )
+
+    def listen_to_diagnostics(self) -> None:
+        received = self.received['diagnostics']
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', received.append, 10)
+
+    def listen_to_tf(self) -> Buffer:
+        self.buffer = Buffer()
+        self._listener = TransformListener(self.buffer, self.node)
+        return self.buffer
+
+    def publisher(self, topic: str, kind: type, depth: int = 100) -> Any:
+        """Return a reliable publisher that the node listens to already."""
+        if topic not in self._publishers:
+            made = self.node.create_publisher(kind, topic, QoSProfile(depth=depth))
+            self._publishers[topic] = made
+            self.until(lambda: made.get_subscription_count() > 0, f'a subscriber of {topic}')
+        return self._publishers[topic]
+
+    def send(self, *messages: Any, topic: str = 'image') -> None:
+        for message in messages:
+            self.publisher(topic, type(message)).publish(message)
+
+    def call(self, name: str, kind: type, request: Any = None, timeout: float = START) -> Any:
+        """Call a service and return its response."""
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(timeout), f'no service {name}'
+        future = client.call_async(request or kind.Request())
+        self.until(future.done, f'the response of {name}', timeout)
+        return future.result()
+
+    def until(
+        self, condition: Callable[[], Any], what: str = 'it', timeout: float = START
+    ) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f'waited {timeout:.0f} s for {what}'
+            time.sleep(0.02)
+
+    def stamps(self, topic: str) -> list[float]:
+        """Return the stamps that have come on a topic, in order."""
+        return [round(seconds(message.header.stamp), 6) for message in list(self.received[topic])]
+
+    def wait_for_stamp(self, topic: str, at: float) -> Any:
+        """Wait for the output of the image of that time."""
+        self.until(lambda: round(at, 6) in self.stamps(topic), f'{topic} of {at}')
+        return self.received[topic][self.stamps(topic).index(round(at, 6))]
+
+    def status(self, part: str) -> DiagnosticStatus | None:
+        """Return the newest status of a part of the node."""
+        for message in reversed(list(self.received['diagnostics'])):
+            for status in message.status:
+                if status.name.endswith(part):
+                    return status
+        return None
+
+    def value(self, part: str, key: str) -> str:
+        """Return a value that diagnostics tell."""
+        status = self.status(part)
+        values = {} if status is None else {item.key: item.value for item in status.values}
+        return values.get(key, '')
+
+
+class System:
+    """A domain with one client and any number of nodes under test."""
+
+    def __init__(self, folder: Path, weights: Path) -> None:
+        self._folder, self._weights = folder, weights
+        self.domain = random.SystemRandom().randint(1, 101)
+        self.client = Client(self.domain)
+        self.processes: list[NodeProcess] = []
+
+    def start(
+        self,
+        *,
+        remaps: list[str] | None = None,
+        wait: str = 'waiting for images',
+        **parameters: Any,
+    ) -> NodeProcess:
+        """
+        Start a node and wait until its log says so.
+
+        :param wait: the text to wait for; empty: do not wait
+        :param parameters: of the node
+        """
+        defaults: dict[str, Any] = {
+            'weights': str(self._weights),
+            'pose_source': 'network',
+            'min_confidence': 1.0,
+            'max_depth': 0.0,
+        }
+        log = self._folder / f'node_{len(self.processes)}.log'
+        process = NodeProcess(self.domain, log, defaults | parameters, remaps or [])
+        self.processes.append(process)
+        if wait:
+            process.says(wait)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.process.poll() is None:
+                process.end()
+        self.client.close()
+
+
+@contextmanager
+def running_system(folder: Path, weights: Path) -> Any:
+    system = System(folder, weights)
+    try:
+        yield system
+    finally:
+        system.close()

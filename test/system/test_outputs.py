@@ -1,0 +1,173 @@
+"""Every output: type, stamp, frame, content."""
+
+from harness import HEIGHT, WIDTH, image, seconds
+import numpy as np
+import pytest
+from rclpy.time import Time
+from sensor_msgs_py import point_cloud2
+
+from ttt3r_ros.geometry.se3 import inverse
+from ttt3r_ros.node.conversions import transform_from_message
+from ttt3r_ros.node.outputs import TOPICS
+
+T0, COUNT = 100.0, 6
+STAMPS = [T0 + 0.1 * index for index in range(COUNT)]
+EACH_FRAME = [name for name in TOPICS if name != 'map_points']
+
+
+@pytest.fixture(scope='module')
+def client(tmp_path_factory, weights):
+    """Return a client that has heard everything that is said about some images."""
+    from harness import running_system
+
+    with running_system(tmp_path_factory.mktemp('outputs'), weights) as system:
+        system.start(input_queue=20, organized_points=True, max_path_length=4, map_rate=10.0)
+        client = system.client
+        client.listen(*TOPICS)
+        client.listen_to_tf()
+        for index, at in enumerate(STAMPS):
+            client.send(image(index, at))
+        for name in EACH_FRAME:
+            client.wait_for_stamp(name, STAMPS[-1])
+        client.wait_for_stamp('map_points', STAMPS[-1])
+        client.until(
+            lambda: client.buffer.can_transform('map', 'optical', _time(STAMPS[-1])), 'TF'
+        )
+        yield client
+
+
+def _time(at: float) -> Time:
+    return Time(nanoseconds=round(at * 1e9))
+
+
+def pixels(message) -> np.ndarray:
+    kind = {'32FC1': '<f4', 'rgb8': 'u1'}[message.encoding]
+    return np.frombuffer(message.data, kind).reshape(message.height, message.width, -1).squeeze()
+
+
+def pose(message) -> np.ndarray:
+    from ttt3r_ros.io.ros_messages import pose as read_pose
+
+    return read_pose(message)
+
+
+@pytest.mark.parametrize('topic', EACH_FRAME)
+def test_every_image_gives_one_message_with_its_stamp(client, topic):
+    assert client.stamps(topic) == [round(at, 6) for at in STAMPS]
+    assert all(isinstance(message, TOPICS[topic]) for message in client.received[topic])
+
+
+@pytest.mark.parametrize(
+    ('topic', 'frame'),
+    [(name, 'optical') for name in EACH_FRAME if name not in ('odometry', 'path')]
+    + [('odometry', 'odom'), ('path', 'odom'), ('map_points', 'map')],
+)
+def test_frames(client, topic, frame):
+    assert {message.header.frame_id for message in client.received[topic]} == {frame}
+
+
+def test_depth_is_exactly_z_of_the_points(client):
+    for depth, points in zip(
+        client.received['depth/image'], client.received['points'], strict=True
+    ):
+        z = point_cloud2.read_points(points)['z'].reshape(points.height, points.width)
+        assert np.array_equal(pixels(depth), z, equal_nan=True)
+        assert np.isfinite(z).any()
+
+
+def test_color_depth_and_confidence_are_registered(client):
+    color, depth = client.received['color/image'][0], client.received['depth/image'][0]
+    confidence = client.received['confidence/image'][0]
+    sizes = {(m.width, m.height) for m in (color, depth, confidence)}
+    assert len(sizes) == 1
+    assert (color.encoding, depth.encoding, confidence.encoding) == ('rgb8', '32FC1', '32FC1')
+    assert pixels(confidence).min() >= 1
+    cells = point_cloud2.read_points(client.received['points'][0])
+    packed = np.ascontiguousarray(cells['rgb']).view(np.uint32).reshape(depth.height, depth.width)
+    rgb = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+    assert np.array_equal(rgb, pixels(color))
+
+
+def test_camera_infos_describe_the_images(client):
+    for kind in ('depth', 'color'):
+        info, picture = (
+            client.received[f'{kind}/camera_info'][0],
+            client.received[f'{kind}/image'][0],
+        )
+        assert (info.width, info.height) == (picture.width, picture.height)
+        assert info.k[0] > 0
+        assert info.p.reshape(3, 4)[:, :3].ravel().tolist() == info.k.tolist()
+    estimate = client.received['estimated_camera_info'][0]
+    assert (estimate.width, estimate.height) == (WIDTH, HEIGHT)
+    assert estimate.k[2] == pytest.approx((WIDTH - 1) / 2, abs=1)
+
+
+def test_transforms_compose_to_the_odometry(client):
+    assert len(client.received['odometry']) == COUNT
+    for odometry in client.received['odometry']:
+        at = _time(seconds(odometry.header.stamp))
+        found = transform_from_message(client.buffer.lookup_transform('odom', 'optical', at))
+        assert np.allclose(found, pose(odometry), atol=1e-9)
+        in_map = transform_from_message(client.buffer.lookup_transform('map', 'optical', at))
+        assert np.allclose(in_map, found, atol=1e-9)
+        assert odometry.child_frame_id == 'optical'
+
+
+def test_odometry_has_covariance_and_velocity(client):
+    for odometry in client.received['odometry']:
+        covariance = np.array(odometry.pose.covariance).reshape(6, 6)
+        assert np.allclose(covariance, covariance.T)
+        assert (np.diag(covariance) > 0).all()
+    before, after = client.received['odometry'][1:3]
+    motion = inverse(pose(before)) @ pose(after)
+    velocity = after.twist.twist.linear
+    assert np.allclose([velocity.x, velocity.y, velocity.z], motion[:3, 3] / 0.1, atol=1e-6)
+    assert (np.diag(np.array(after.twist.covariance).reshape(6, 6)) > 0).all()
+
+
+def test_path_is_the_odometry_so_far_and_bounded(client):
+    path = client.received['path'][-1]
+    assert len(path.poses) == 4
+    assert path.poses[-1].pose == client.received['odometry'][-1].pose.pose
+    assert [len(p.poses) for p in client.received['path']] == [1, 2, 3, 4, 4, 4]
+
+
+def test_map_holds_the_points_of_the_frames(client):
+    map_points = client.received['map_points'][-1]
+    cells = point_cloud2.read_points(map_points)
+    assert len(cells) > 0
+    assert {'x', 'y', 'z', 'rgb'} == set(cells.dtype.names)
+
+
+def test_best_effort_subscribers_get_outputs_too(client):
+    client.received['best effort'] = []
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from sensor_msgs.msg import Image
+
+    client.node.create_subscription(
+        Image,
+        'depth/image',
+        client.received['best effort'].append,
+        QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
+    )
+
+    sent = [0]
+
+    def heard() -> bool:
+        sent[0] += 1
+        client.send(image(sent[0], T0 + 10 + sent[0]))
+        client.until(lambda: client.stamps('odometry')[-1] >= T0 + 10 + sent[0], 'odometry')
+        return bool(client.received['best effort'])
+
+    client.until(heard, 'depth over best effort')
+
+
+def test_who_comes_late_gets_the_map_without_a_new_image(client):
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import PointCloud2
+
+    late: list[PointCloud2] = []
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    client.node.create_subscription(PointCloud2, 'map_points', late.append, qos)
+    client.until(lambda: late, 'the latched map')
+    assert late[0].width > 0

@@ -1,0 +1,151 @@
+"""`ttt3r demo`: a recording through the real node, over real ROS 2 topics, into a bag."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from itertools import islice
+import json
+from pathlib import Path
+import shutil
+import tempfile
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttt3r_ros.cli.inputs import SYNTHETIC, add_input_arguments, open_input
+from ttt3r_ros.cli.outcome import read_outcome, write_outcome
+from ttt3r_ros.cli.processes import RosProcesses
+from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.io.bag_writer import IMAGE_TOPIC, write_bag
+from ttt3r_ros.io.frames import Frame, Sequence
+
+_DEFAULT_INPUT = f'{SYNTHETIC}7:100'
+_START = 120.0  # seconds that node and recorder may take to find each other
+_SETTLE = 1.5  # seconds after the last image, for what is published by timers
+_QUEUE = 8  # images that may wait in the node; the player waits for each result
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """
+    When images went in and results came out.
+
+    :param played: stamp of each image to the monotonic time of its publication, ns
+    :param received: by topic, stamp and monotonic time of receipt of each message, ns
+    """
+
+    played: dict[int, int]
+    received: dict[str, list[tuple[int, int]]]
+
+    def lines(self) -> list[str]:
+        """Say it in words."""
+        count = len(self.received['odometry'])
+        lines = [f'frames: {len(self.played)} in, {count} out, {len(self.played) - count} dropped']
+        if count:
+            last = max(time for _, time in self.received['odometry'])
+            seconds = (last - min(self.played.values())) / 1e9
+            lines.append(f'{count / seconds:.1f} frames/s from first image to last pose')
+        for topic in ('odometry', 'points'):
+            delays = self._delays(topic)
+            if delays.size:
+                median, high = np.percentile(delays, [50, 99])
+                lines.append(
+                    f'latency of {topic}: p50 {median:.0f} ms, p99 {high:.0f} ms '
+                    '(player publishes to subscriber receives)'
+                )
+        return lines
+
+    def _delays(self, topic: str) -> NDArray[np.float64]:
+        delays = [
+            time - self.played[stamp]
+            for stamp, time in self.received[topic]
+            if stamp in self.played
+        ]
+        return np.array(delays, dtype=np.float64) / 1e6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_input_arguments(parser, _DEFAULT_INPUT)
+    parser.add_argument(
+        '--out', type=Path, default=Path('demo_out'), metavar='DIR', help='folder for the results'
+    )
+    parser.add_argument(
+        '--rate', type=float, default=0.0, metavar='HZ',
+        help='play this many images per second, dropping what the node cannot take '
+        '(default: as fast as the node takes them, all of them)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--weights', default='', metavar='FILE', help='weights (default: the shipped small model)'
+    )
+    parser.add_argument(
+        '--set', action='append', default=[], metavar='NAME:=VALUE', dest='parameters',
+        help='parameter of the node; may be given several times',
+    )  # fmt: skip
+    parser.add_argument(
+        '--domain', type=int, default=0, metavar='ID',
+        help='ROS domain, to watch with RViz (default: any)',
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    out: Path = arguments.out
+    sequence = open_input(arguments)
+    out.mkdir(parents=True, exist_ok=True)
+    bag = out / 'bag'
+    if (bag / 'metadata.yaml').is_file():
+        shutil.rmtree(bag)
+    if bag.exists():
+        raise DatasetError(f'{bag} is there already and is no bag; choose another --out')
+    with tempfile.TemporaryDirectory(prefix='ttt3r_demo_') as folder:
+        traffic = _play(arguments, sequence, Path(folder), bag)
+    frames = _played_frames(arguments, sequence)
+    outcome = read_outcome(bag)
+    lines = [*traffic.lines(), *write_outcome(out, sequence.name, frames, outcome)]
+    print('\n'.join([*lines, f'results in {out}: bag, points.ply, trajectory.txt, summary.png']))
+    return 0
+
+
+def _play(arguments: argparse.Namespace, sequence: Sequence, folder: Path, bag: Path) -> Traffic:
+    """Play the recording into the node and record what it says; return the timing."""
+    played, received = folder / 'played.txt', folder / 'received.json'
+    player: dict[str, object] = {
+        'input': str(arguments.input),
+        'topic': arguments.topic,
+        'stride': arguments.stride,
+        'max_frames': arguments.max_frames,
+        'stamps': 'recorded',
+        'listeners': 1,
+        'log': str(played),
+        'rate': arguments.rate,
+        'ahead': 0 if arguments.rate else 1,
+    }
+    if arguments.input.startswith(SYNTHETIC):
+        write_bag(folder / 'input', sequence, camera=sequence.intrinsics)
+        player |= {'input': str(folder / 'input'), 'topic': IMAGE_TOPIC}
+    queue = 0 if arguments.rate else _QUEUE
+    with RosProcesses(folder, arguments.domain) as processes:
+        print(f'node, player and recorder talk on ROS domain {processes.domain}')
+        node = {'weights': arguments.weights, 'input_queue': queue}
+        processes.start('main', node, arguments.parameters)
+        processes.start('topic_recorder', {'bag': str(bag), 'log': str(received)})
+        processes.wait_for_word('topic_recorder', 'ready', _START)
+        processes.start('sequence_player', player)
+        processes.wait('sequence_player')
+        time.sleep(_SETTLE)
+        processes.stop('topic_recorder')
+    times = [line.split() for line in played.read_text(encoding='ascii').splitlines()]
+    return Traffic(
+        {int(stamp): int(when) for stamp, when in times},
+        json.loads(received.read_text(encoding='ascii')),
+    )
+
+
+def _played_frames(arguments: argparse.Namespace, sequence: Sequence) -> dict[int, Frame]:
+    """Return the frames that were played, by stamp in nanoseconds."""
+    chosen = islice(sequence, 0, None, arguments.stride)
+    frames = islice(chosen, arguments.max_frames or None)
+    return {round(frame.stamp * 1e9): frame for frame in frames}

@@ -1,0 +1,137 @@
+"""What the node said, read back from the bag, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+
+from ttt3r_ros.cli.accuracy import Accuracy
+from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
+from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.geometry.se3 import Transform, inverse, transform_points
+from ttt3r_ros.io import ros_messages
+from ttt3r_ros.io.frames import Frame
+from ttt3r_ros.io.writers import write_ply, write_tum
+
+_COLUMNS = 4  # frames in the picture
+
+
+@dataclass
+class Outcome:
+    """
+    The messages of a run, by stamp in nanoseconds.
+
+    :param poses: of the optical frame in odom [4, 4]
+    :param depths: metres, NaN invalid [h, w]
+    :param confidences: at least 1 [h, w]
+    :param points: of the last map, map frame [N, 3]
+    :param colors: of the last map, RGB [N, 3]
+    """
+
+    poses: dict[int, Transform] = field(default_factory=dict)
+    depths: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    confidences: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    points: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 3), np.float32))
+    colors: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 3), np.uint8))
+
+
+def read_outcome(bag: Path) -> Outcome:
+    """Read what the node published from a bag."""
+    outcome = Outcome()
+    with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+        for connection, _, data in reader.messages():
+            topic = connection.topic.removeprefix('/')
+            if topic not in ('odometry', 'depth/image', 'confidence/image', 'map_points'):
+                continue
+            message: Any = reader.deserialize(data, connection.msgtype)
+            stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+            if topic == 'odometry':
+                outcome.poses[stamp] = ros_messages.pose(message)
+            elif topic == 'map_points':
+                outcome.points, outcome.colors = _read_cloud(message)
+            else:
+                pixels = message.data.view('<f4').reshape(message.height, message.width)
+                images = outcome.depths if topic == 'depth/image' else outcome.confidences
+                images[stamp] = pixels
+    return outcome
+
+
+def write_outcome(
+    folder: Path, name: str, frames: Mapping[int, Frame], outcome: Outcome
+) -> list[str]:
+    """
+    Write `points.ply`, `trajectory.txt` and `summary.png`; measure where there is ground truth.
+
+    :param folder: for the files
+    :param name: of the recording
+    :param frames: that were played, by stamp in nanoseconds
+    :param outcome: what the node said about them
+    :return: the results in words
+    :raises DatasetError: if nothing came out
+    """
+    stamps = [stamp for stamp in frames if stamp in outcome.poses]
+    if not stamps:
+        raise DatasetError('no pose came out of the node')
+    write_ply(folder / 'points.ply', outcome.points, outcome.colors, 'metres; map frame, z up')
+    poses = np.array([outcome.poses[stamp] for stamp in stamps])
+    write_tum(folder / 'trajectory.txt', np.array(stamps) / 1e9, poses)
+    accuracy, columns = Accuracy(), []
+    shown = np.unique(np.linspace(0, len(stamps) - 1, _COLUMNS).round().astype(int)).tolist()
+    for position, stamp in enumerate(stamps):
+        frame, depth = frames[stamp], outcome.depths.get(stamp)
+        accuracy.add_pose(outcome.poses[stamp], frame.T_world_camera)
+        truth = None if depth is None else _true_depth(frame, depth.shape)
+        if depth is not None and truth is not None:
+            accuracy.add_depth(depth, truth)
+        if position in shown and depth is not None and stamp in outcome.confidences:
+            columns.append(
+                ShownFrame(frame.index, frame.image(), depth, outcome.confidences[stamp], truth)
+            )
+    lines = [f'{len(outcome.points)} points in the map', *accuracy.lines()]
+    T_first_map = inverse(poses[0])  # the picture is drawn as the first camera saw the world
+    seen = SeenMap(
+        transform_points(T_first_map, outcome.points),
+        outcome.colors,
+        T_first_map @ poses,
+        _move(T_first_map, accuracy.true_positions()),
+    )
+    if columns:
+        draw_summary(folder / 'summary.png', name, '\n'.join(lines), columns, seen)
+    return lines
+
+
+def _move(
+    transform: Transform, positions: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    if positions is None:
+        return None
+    return np.asarray(positions @ transform[:3, :3].T + transform[:3, 3], dtype=np.float64)
+
+
+def _true_depth(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """Bring the true depth to the network's image, which is scaled and cut in the middle."""
+    truth = frame.depth()
+    if truth is None:
+        return None
+    (height, width), (rows, columns) = truth.shape, shape
+    scale = min(height / rows, width / columns)
+    top, left = (height - rows * scale) / 2, (width - columns * scale) / 2
+    x = (np.arange(columns, dtype=np.float32) + 0.5) * scale - 0.5 + left
+    y = (np.arange(rows, dtype=np.float32) + 0.5) * scale - 0.5 + top
+    map_x, map_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    return np.asarray(cv2.remap(truth, map_x, map_y, cv2.INTER_NEAREST), np.float32)
+
+
+def _read_cloud(message: Any) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    cells = message.data.reshape(message.width * message.height, message.point_step)
+    points = np.ascontiguousarray(cells[:, :12]).view('<f4')
+    offset = next(item.offset for item in message.fields if item.name == 'rgb')
+    return points, np.ascontiguousarray(cells[:, offset : offset + 3][:, ::-1])

@@ -1,0 +1,132 @@
+"""The node, a player and a recorder as processes of their own, on a ROS domain of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import os
+from pathlib import Path
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from types import TracebackType
+
+from ttt3r_ros.errors import Ttt3rError
+
+_DOMAINS = range(1, 102)  # those whose ports no system uses otherwise
+_TAIL = 2000  # characters of a log that are shown
+
+
+class RosProcesses:
+    """
+    Starts processes and ends them all when the block is left.
+
+    :param logs: folder for what they say, one file each
+    :param domain: ROS domain; 0: any, so that nothing else that runs here disturbs
+    """
+
+    def __init__(self, logs: Path, domain: int = 0) -> None:
+        self._logs = logs
+        self.domain = domain or random.SystemRandom().choice(_DOMAINS)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._environment = {
+            **os.environ,
+            'ROS_DOMAIN_ID': str(self.domain),
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        }
+
+    def __enter__(self) -> RosProcesses:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for name in list(self._running):
+            self.stop(name)
+
+    def start(
+        self, module: str, parameters: Mapping[str, object], more: Sequence[str] = ()
+    ) -> None:
+        """
+        Start a module of `ttt3r_ros.node`.
+
+        :param parameters: ROS parameters by name
+        :param more: further ones as ROS writes them, `name:=value`
+        """
+        command = [sys.executable, '-m', f'ttt3r_ros.node.{module}', '--ros-args']
+        for name, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            # Quoted: text that reads as a number must stay text.
+            text = f"'{text}'" if isinstance(value, str) else text
+            command += ['-p', f'{name}:={text}']
+        command += [part for assignment in more for part in ('-p', assignment)]
+        with self._log(module).open('wb') as log:
+            self._running[module] = subprocess.Popen(
+                command, env=self._environment, stdout=subprocess.PIPE, stderr=log
+            )
+
+    def wait_for_word(self, module: str, word: str, timeout: float) -> None:
+        """
+        Wait until a process prints a word; what it prints afterwards is not read.
+
+        :raises Ttt3rError: if it, or another, ends before, or takes too long
+        """
+        output = self._running[module].stdout
+        assert output is not None
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            self.check()
+            ready, _, _ = select.select([output], [], [], 0.2)
+            if ready and word in output.readline().decode(errors='replace'):
+                return
+        raise Ttt3rError(f'{module} was not ready in {timeout:.0f} s\n{self._said()}')
+
+    def wait(self, module: str) -> None:
+        """
+        Wait for the end of a process.
+
+        :raises Ttt3rError: if it fails, or another ends before
+        """
+        process = self._running[module]
+        while process.poll() is None:
+            self.check()
+            time.sleep(0.05)
+        del self._running[module]
+        if process.returncode:
+            raise Ttt3rError(f'{module} failed\n{self._said()}')
+
+    def stop(self, module: str) -> None:
+        """End a process as Ctrl-C would, and wait for it."""
+        process = self._running.pop(module)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def check(self) -> None:
+        """
+        See whether all still run.
+
+        :raises Ttt3rError: if one has failed
+        """
+        for module, process in self._running.items():
+            if process.poll():
+                raise Ttt3rError(
+                    f'{module} ended with status {process.returncode}\n{self._said()}'
+                )
+
+    def _log(self, module: str) -> Path:
+        return self._logs / f'{module}.log'
+
+    def _said(self) -> str:
+        logs = sorted(self._logs.glob('*.log'))
+        texts = [log.read_text(encoding='utf-8', errors='replace')[-_TAIL:] for log in logs]
+        return '\n'.join(text for text in texts if text)

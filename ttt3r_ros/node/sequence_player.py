@@ -1,0 +1,221 @@
+"""The executable `sequence_player`: plays a recording as a camera would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+import sys
+import threading
+import time
+
+import cv2
+from nav_msgs.msg import Odometry
+import rclpy
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from ttt3r_ros.errors import Ttt3rError
+from ttt3r_ros.io.frames import Frame, Sequence
+from ttt3r_ros.io.sequence import open_sequence
+from ttt3r_ros.node.conversions import (
+    NANOSECONDS,
+    byte_array,
+    camera_info_message,
+    image_message,
+    nanoseconds,
+    stamp_from_nanoseconds,
+)
+from ttt3r_ros.node.parameters import Parameters
+from ttt3r_ros.settings import check_settings, setting
+
+_PATIENCE = 60.0  # seconds to wait for the reconstruction of an image
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayerConfig:
+    """Settings of the player; each becomes one ROS parameter."""
+
+    input: str = setting('', 'Video, folder of images, TUM or 7-Scenes folder, or rosbag2.')
+    topic: str = setting('', 'Image topic of a bag; empty: the only one there is.')
+    rate: float = setting(
+        0.0, 'Images per second; 0: as fast as they were recorded.', ge=0.0, le=1000.0
+    )
+    loop: bool = setting(False, 'Begin again at the end.')
+    max_frames: int = setting(0, 'Stop after so many images; 0: play all.', ge=0)
+    stride: int = setting(1, 'Play every Nth image.', ge=1)
+    stamps: str = setting(
+        'now',
+        'Stamp images with the time at which they are played, or as recorded.',
+        choices=('now', 'recorded'),
+    )
+    publish_clock: bool = setting(False, 'Publish the stamps on /clock (simulated time).')
+    compressed: bool = setting(False, 'Play JPEG images on image/compressed.')
+    frame_id: str = setting('camera_optical_frame', 'Frame of the images.')
+    listeners: int = setting(0, 'Wait for so many subscribers before the first image.', ge=0)
+    ahead: int = setting(
+        0,
+        'Play at most so many images for which no odometry has come yet, however slow that is; '
+        '0: do not wait for it.',
+        ge=0,
+    )
+    log: str = setting('', 'Write stamp and monotonic time [ns] of each image to this file.')
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not self.input:
+            raise ValueError('input is empty; name a recording')
+
+
+class SequencePlayer(Node):
+    """Publishes `image` (or `image/compressed`), `camera_info` and, if asked for, `/clock`."""
+
+    def __init__(self) -> None:
+        super().__init__('sequence_player')
+        self._config = Parameters(self, [PlayerConfig]).read(PlayerConfig)
+        self._sequence: Sequence = open_sequence(self._config.input, topic=self._config.topic)
+        # Reliable matches both kinds of subscribers.
+        qos = QoSProfile(depth=10)
+        if self._config.compressed:
+            topic = self.resolve_topic_name('image') + '/compressed'
+            self._images = self.create_publisher(CompressedImage, topic, qos)
+        else:
+            self._images = self.create_publisher(Image, 'image', qos)
+        self._infos = self.create_publisher(CameraInfo, 'camera_info', qos)
+        self._time_topic: Publisher[ClockMessage] | None = None
+        if self._config.publish_clock:
+            self._time_topic = self.create_publisher(ClockMessage, '/clock', qos)
+        self._answered: set[int] = set()
+        self._answer = threading.Condition()
+        if self._config.ahead:
+            self.create_subscription(Odometry, 'odometry', self._on_odometry, QoSProfile(depth=50))
+
+    def play(self) -> int:
+        """
+        Play to the end; with `loop`, until the process is ended.
+
+        :return: number of images played
+        """
+        self._wait_for_listeners()
+        played: list[int] = []
+        log: list[str] = []
+        wall = Clock(clock_type=ClockType.STEADY_TIME)
+        begin, before = wall.now(), 0.0
+        for frame, elapsed in self._timed_frames():
+            if elapsed < before:
+                begin, before = wall.now(), 0.0
+            before = elapsed
+            msg = self._image(frame)
+            if not self._config.ahead:
+                wall.sleep_until(begin + Duration(seconds=elapsed))
+            if self._config.ahead and len(played) >= self._config.ahead:
+                self._wait_for_answer(played[-self._config.ahead :])
+            stamp = self._stamp(frame)
+            msg.header = Header(
+                stamp=stamp_from_nanoseconds(stamp), frame_id=self._config.frame_id
+            )
+            log.append(f'{stamp} {time.monotonic_ns()}\n')
+            self._publish(msg)
+            played.append(stamp)
+            if not rclpy.ok():
+                break
+        if self._config.ahead and played:
+            self._wait_for_answer(played[-1:])
+        if self._config.log:
+            Path(self._config.log).write_text(''.join(log), encoding='ascii')
+        return len(played)
+
+    def _timed_frames(self) -> Iterator[tuple[Frame, float]]:
+        """Yield frames, each with the seconds since the first at which it is due."""
+        config = self._config
+        while rclpy.ok():
+            first, played = 0.0, 0
+            for index, frame in enumerate(self._sequence):
+                if index % config.stride or (config.max_frames and played >= config.max_frames):
+                    continue
+                first = frame.stamp if played == 0 else first
+                yield frame, played / config.rate if config.rate else frame.stamp - first
+                played += 1
+            if not config.loop:
+                return
+
+    def _stamp(self, frame: Frame) -> int:
+        if self._config.stamps == 'recorded':
+            return round(frame.stamp * NANOSECONDS)
+        return int(self.get_clock().now().nanoseconds)
+
+    def _image(self, frame: Frame) -> Image | CompressedImage:
+        rgb = frame.image()
+        if not self._config.compressed:
+            return image_message(rgb, 'rgb8', Header())
+        _, data = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        return CompressedImage(format='rgb8; jpeg compressed bgr8', data=byte_array(data))
+
+    def _publish(self, msg: Image | CompressedImage) -> None:
+        if self._time_topic is not None:
+            self._time_topic.publish(ClockMessage(clock=msg.header.stamp))
+        camera = self._sequence.intrinsics
+        if camera is not None:
+            self._infos.publish(camera_info_message(camera, msg.header))
+        self._images.publish(msg)
+
+    def _wait_for_listeners(self) -> None:
+        while rclpy.ok() and self._images.get_subscription_count() < self._config.listeners:
+            time.sleep(0.05)
+
+    def _on_odometry(self, msg: Odometry) -> None:
+        with self._answer:
+            self._answered.add(nanoseconds(msg.header.stamp))
+            self._answer.notify()
+
+    def _wait_for_answer(self, stamps: list[int]) -> None:
+        """Wait until the first of the stamps, or a later one, has come back as odometry."""
+
+        def answered() -> bool:
+            return not rclpy.ok() or any(stamp in self._answered for stamp in stamps)
+
+        with self._answer:
+            if not self._answer.wait_for(answered, _PATIENCE):
+                self.get_logger().warning(f'no odometry for an image within {_PATIENCE:.0f} s')
+
+
+def main(args: list[str] | None = None) -> None:
+    """
+    Play a recording.
+
+    :param args: command line; by default that of the process
+    """
+    rclpy.init(args=args)
+    try:
+        player = SequencePlayer()
+    except (Ttt3rError, ValueError) as error:
+        print(f'sequence_player: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        sys.exit(1)
+    spinning = threading.Thread(target=_spin, args=(player,), daemon=True)
+    spinning.start()
+    try:
+        count = player.play()
+        player.get_logger().info(f'{count} images played')
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    rclpy.try_shutdown()
+    spinning.join(timeout=1.0)
+
+
+def _spin(node: Node) -> None:
+    with suppress(ExternalShutdownException):
+        rclpy.spin(node)
+
+
+if __name__ == '__main__':
+    main()
