@@ -7,6 +7,7 @@ Turns any recording that `ttt3r` reads into a rosbag2.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 import sys
@@ -16,15 +17,20 @@ from ttt3r_ros.io.bag_writer import STORAGES, write_bag
 from ttt3r_ros.io.sequence import open_sequence
 
 
-def main() -> int:
-    """Run the tool."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the tool.
+
+    :param argv: arguments without the script's name; those of the process if left out
+    :return: exit status
+    """
     parser = argparse.ArgumentParser(description='Turn any recording into a rosbag2.')
     parser.add_argument('recording', type=Path)
     parser.add_argument('bag', type=Path, help='folder to be made')
     parser.add_argument('--storage', choices=STORAGES, default='mcap')
     parser.add_argument('--jpeg', action='store_true', help='compress the images')
     parser.add_argument('--max-frames', type=int, default=None)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     try:
         sequence = open_sequence(arguments.recording)
         count = write_bag(

@@ -2,8 +2,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from ttt3r_ros.cli.main import main
+from ttt3r_ros.model.checkpoint import save_safetensors
+from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.network import Network
 
 
 def test_known_errors_are_one_line_and_status_1(capsys, tmp_path):
@@ -50,3 +54,18 @@ def test_help_lists_the_commands_without_loading_the_network():
     assert run.stdout.splitlines()[-1] == 'False 0'
     for name in ('reconstruct', 'evaluate', 'demo', 'convert'):
         assert name in run.stdout
+
+
+def test_reconstruct_with_a_real_network(tmp_path, capsys):
+    torch.manual_seed(0)
+    config = PRESETS['small']
+    weights = tmp_path / 'random.safetensors'
+    save_safetensors(weights, Network(config).state_dict(), config)
+    out = tmp_path / 'out'
+    arguments = ['reconstruct', 'synthetic:1:3', '--out', str(out), '--weights', str(weights)]
+    assert main([*arguments, '--pose-source', 'network', '--reset-interval', '2']) == 0
+    said = capsys.readouterr().out
+    assert said.startswith('3 frames')
+    assert 'ATE' in said
+    assert 'AbsRel' in said
+    assert len(list((out / 'depth').iterdir())) == 3

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 import pytest
@@ -54,3 +56,12 @@ def test_truth_gets_a_row_and_a_line_of_its_own(tmp_path):
 def test_the_estimated_way_is_drawn_in_its_colour(tmp_path):
     picture = drawn(tmp_path / 'p.png', 't', 'f', [frame(0)], seen())
     assert (np.abs(picture - [0xD6, 0x00, 0x6E]).max(axis=-1) < 12).sum() > 100
+
+
+def test_photographs_are_not_joined_by_a_line(tmp_path):
+    def pink(ordered):
+        map_seen = replace(seen(points=0, truth=False), ordered=ordered)
+        picture = drawn(tmp_path / 'p.png', 't', 'f', [frame(0)], map_seen)
+        return (np.abs(picture - [0xD6, 0x00, 0x6E]).max(axis=-1) < 12).any(axis=0).sum()
+
+    assert pink(ordered=False) < 0.5 * pink(ordered=True)

@@ -53,12 +53,14 @@ class SeenMap:
     :param colors: RGB [M, 3]
     :param T_world_camera: estimated [N, 4, 4]
     :param true_positions: aligned with the estimate, NaN where unknown [N, 3]
+    :param ordered: whether the camera went from each position to the next
     """
 
     points: NDArray[np.float32]
     colors: NDArray[np.uint8]
     T_world_camera: Transform
     true_positions: NDArray[np.float64] | None = None
+    ordered: bool = True
 
 
 def draw_summary(
@@ -209,14 +211,16 @@ def _draw_way(axes: Any, seen: SeenMap, arrow: float) -> None:
     lines = [(path, _ESTIMATE, 'estimated')]
     if seen.true_positions is not None:
         lines.insert(0, (seen.true_positions, _TRUTH, 'ground truth (aligned)'))
+    style = '-' if seen.ordered else '.'
     for positions, color, label in lines:
-        axes.plot(positions[:, 0], positions[:, 2], color='white', lw=4.0, alpha=0.8)
-        axes.plot(positions[:, 0], positions[:, 2], color=color, lw=1.8, label=label)
+        axes.plot(positions[:, 0], positions[:, 2], style, color='white', lw=4.0, ms=12, alpha=0.8)
+        axes.plot(positions[:, 0], positions[:, 2], style, color=color, lw=1.8, ms=8, label=label)
     picked = np.unique(np.linspace(0, len(path) - 1, _HEADINGS).round().astype(int))
     tips = path[picked] + arrow * ahead[picked]
     for start, tip in zip(path[picked], tips, strict=True):
         axes.plot([start[0], tip[0]], [start[2], tip[2]], color=_ESTIMATE, lw=1.0)
-    axes.plot(path[0, 0], path[0, 2], 'o', ms=7, mfc='white', mec=_ESTIMATE, mew=2, label='start')
+    first = {'ms': 7, 'mfc': 'white', 'mec': _ESTIMATE, 'mew': 2, 'label': 'first'}
+    axes.plot(path[0, 0], path[0, 2], 'o', **first)
 
 
 def _frame_axes(axes: Any, middle: NDArray[np.float64], half: float) -> None:

@@ -119,7 +119,8 @@ def reconstruct(
         count += 1
     if not count:
         raise DatasetError(f'no frame of {sequence.name} could be reconstructed')
-    return results.finish(sequence.name, f'{count / seconds:.1f} frames/s')
+    speed = f'{count / seconds:.1f} frames/s'
+    return results.finish(sequence.name, speed, ordered=sequence.ordered)
 
 
 def camera_chooser(

@@ -93,12 +93,13 @@ class Results:
         if frame.index in self._shown:
             self._columns.append(self._last)
 
-    def finish(self, title: str, speed: str) -> list[str]:
+    def finish(self, title: str, speed: str, *, ordered: bool) -> list[str]:
         """
         Write what is left.
 
         :param title: of the picture
         :param speed: how fast it was, in words
+        :param ordered: whether the frames follow one another
         :return: the results in words
         """
         assert self._last is not None, 'no frame was added'
@@ -114,7 +115,8 @@ class Results:
             f'{len(poses)} frames, {speed}, {len(points)} points, {self._focal()}',
             *self._accuracy.lines(),
         ]
-        seen = SeenMap(points, colors, poses, self._accuracy.true_positions())
+        true = self._accuracy.true_positions()
+        seen = SeenMap(points, colors, poses, true, ordered)
         columns = self._columns or [self._last]
         draw_summary(self._folder / 'summary.png', title, '\n'.join(lines), columns, seen)
         return lines
