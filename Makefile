@@ -11,13 +11,16 @@ BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-full lint environment test-environment lock
+.PHONY: help demo report test test-system test-full lint environment test-environment lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: environment  ## Reconstruct INPUT (default: a made sequence) through the real node, into OUT
 	@$(BIN)/ttt3r demo $(INPUT) --out $(OUT)
+
+report: environment  ## Measure the shipped model; fill docs/evaluation.md
+	@VENV=$(VENV) tools/report.sh
 
 test: lint  ## Check style and types, run the tests
 	@$(BIN)/python -m pytest -m 'not system and not full'

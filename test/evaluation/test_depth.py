@@ -88,6 +88,8 @@ def test_scale_and_shift_do_not_need_outliers_removed():
 def test_a_constant_prediction_is_shifted_to_the_median():
     g = np.array([1.0, 2.0, 4.0], np.float32)
     assert fit_scale_shift(np.ones(3, np.float32), g) == (1.0, 1.0)
+    rounded = np.array([1.7, 1.7 + 3e-7, 1.7 - 3e-7], np.float32)
+    assert fit_scale_shift(rounded, g) == pytest.approx((1.0, 0.3), abs=1e-5)
 
 
 def test_predictions_shifted_below_zero_count_as_wrong():

@@ -17,7 +17,7 @@ from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.benchmark import Benchmark, Method
 from ttt3r_ros.evaluation.datasets.dataset import Dataset, Recording
 from ttt3r_ros.evaluation.datasets.registry import DATASETS, choose_recordings, find_any
-from ttt3r_ros.evaluation.datasets.synthetic import LENGTHS, synthetic_recordings
+from ttt3r_ros.evaluation.datasets.synthetic import LENGTHS, fingerprint, synthetic_recordings
 from ttt3r_ros.evaluation.paper import Published, published
 from ttt3r_ros.evaluation.protocols import (
     TASKS,
@@ -119,7 +119,8 @@ def _data(arguments: argparse.Namespace) -> tuple[Dataset, list[Recording]]:
         rooms = arguments.rooms if task == 'synthetic' else 1
         frames = max(arguments.frames or _SYNTHETIC.lengths)
         store = arguments.out / 'rendered'
-        return _SYNTHETIC, synthetic_recordings(rooms, frames, store)
+        made = synthetic_recordings(rooms, frames, store)
+        return _SYNTHETIC, choose_recordings(made, arguments.sequences)
     if root is None:
         raise DatasetError('--root is needed: the folder of the data set, or the recording')
     dataset = DATASETS[arguments.dataset]
@@ -152,6 +153,7 @@ def _benchmark(
         lengths=arguments.frames or lengths,
         start=dataset.start if arguments.start is None else arguments.start,
         stride=arguments.stride or stride,
+        source=fingerprint() if dataset is _SYNTHETIC else str(arguments.root.resolve()),
         calibrated=arguments.calibrated,
     )
 

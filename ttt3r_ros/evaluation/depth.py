@@ -22,6 +22,7 @@ ALIGNMENTS = ('metric', 'scale', 'scale_shift', 'median')
 _PIECE = 1 << 21
 _PART = 1 << 20  # pixels used by most rounds of the fit of scale and shift
 _EPSILON = 1e-8  # of the reweighting, in metres
+_CONSTANT = 1e-5  # relative range up to which a prediction is constant but for rounding
 _SMALLEST = 1e-5  # metres; a shift may push predictions below zero, where ratios make no sense
 
 
@@ -83,7 +84,7 @@ def fit_scale_shift(
     :param final_rounds: on all
     :return: (s, t); where the prediction is constant s is 1 and t the median of g − p
     """
-    if np.ptp(prediction) <= 1e-7 * np.abs(prediction).max():
+    if np.ptp(prediction) <= _CONSTANT * np.abs(prediction).max():
         return 1.0, float(np.median(truth - prediction))
     step = -(-len(truth) // _PART)
     part = _least_absolute(prediction[::step], truth[::step], None, rounds)

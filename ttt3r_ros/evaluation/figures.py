@@ -37,6 +37,7 @@ def draw_curves(path: Path, results: Sequence[Result], values: Sequence[str], ti
             _draw_curve(axes, results, method, value, color)
         axes.set_xlabel('number of views')
         axes.set_ylabel(COLUMNS[value][0])
+        axes.set_xlim(left=0.0)
         axes.set_ylim(bottom=0.0)
         axes.grid(alpha=0.3)
     axes.legend(fontsize='x-small')

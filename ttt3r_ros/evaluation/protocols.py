@@ -35,6 +35,7 @@ def make_benchmark(
     lengths: tuple[int, ...],
     start: int,
     stride: int,
+    source: str,
     calibrated: bool = False,
 ) -> Benchmark:
     """
@@ -46,6 +47,7 @@ def make_benchmark(
     :param lengths: numbers of frames N after which to score
     :param start: first frame that is used
     :param stride: every how many frames one is used
+    :param source: where the recordings come from; results of another source are not taken up
     :param calibrated: give the true intrinsics to the methods
     """
     return Benchmark(
@@ -53,7 +55,7 @@ def make_benchmark(
         lengths=lengths,
         choose=partial(choose_frames, start=start, stride=stride, count=max(lengths)),
         scorers=_scorer_factory(task, dataset),
-        settings={'task': task, 'start': start, 'stride': stride},
+        settings={'task': task, 'start': start, 'stride': stride, 'source': source},
         calibrated=calibrated,
     )
 

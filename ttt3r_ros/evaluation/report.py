@@ -21,7 +21,7 @@ COLUMNS: dict[str, tuple[str, int]] = {
     'rpe_translation': ('RPE trans. [m]', 3),
     'rpe_rotation': ('RPE rot. [°]', 3),
     'ate_se3': ('ATE, no scaling [m]', 3),
-    'scale': ('scale', 2),
+    'scale': ('scale', 3),
     'metric/abs_rel': ('AbsRel, metric', 3),
     'metric/delta_1': ('δ<1.25, metric', 3),
     'scale/abs_rel': ('AbsRel, scale', 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,20 @@ def synthetic_recordings(count: int, frames: int, store: Path) -> list[Recording
     :param store: folder in which rendered sequences are kept for the next run
     """
     return [
-        Recording(f'room {index}', partial(_open, index, frames, store)) for index in range(count)
+        Recording(f'room-{index}', partial(_open, index, frames, store)) for index in range(count)
     ]
+
+
+def fingerprint() -> str:
+    """Identify what the generator makes: its pictures change when it does."""
+    picture = render_sequence(held_out_seed(_FIRST_SEED), 1, *SIZE).rgb
+    return hashlib.sha256(picture.tobytes()).hexdigest()[:8]
 
 
 def _open(index: int, frames: int, store: Path) -> FrameList:
     made = _rendered(held_out_seed(_FIRST_SEED + index), frames, store)
     return FrameList(
-        f'room {index}',
+        f'room-{index}',
         [
             Frame(
                 number,
