@@ -1,8 +1,8 @@
 """
 Photographic textures: small square tiles with their mip levels, read from a cached file.
 
-`tools/build_textures.py` makes the file from freely licensed images; without it scenes use
-procedural textures alone.
+`tools/build_textures.py` makes the file from freely licensed images. Training uses it where it is
+present; scenes made for evaluation have procedural textures alone.
 """
 
 from __future__ import annotations

@@ -97,6 +97,8 @@ class Mover:
         self.camera = self._start(targets)
         self.home = (self.camera.pitch, self.camera.roll)
         self.velocity = np.array([rng.gauss(0, self.speed) for _ in range(3)])
+        if kind in ('planar', 'stopgo'):
+            self.velocity[2] = 0.0
         self.spin = [rng.gauss(0, self.turn), 0.0, 0.0]
         self.moving = True
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.synthetic.arrays import SceneArrays
-from ttt3r_ros.synthetic.atlas import Atlas, load_atlas
+from ttt3r_ros.synthetic.atlas import Atlas, empty_atlas
 from ttt3r_ros.synthetic.motion import Camera, FreeSpace, Mover
 from ttt3r_ros.synthetic.photometry import Photography
 from ttt3r_ros.synthetic.renderer import render_view
@@ -68,7 +68,7 @@ class SceneCamera:
 
     :param seed: of everything random; see `train_seed` and `held_out_seed`
     :param settings: ranges, or None for the defaults
-    :param atlas: photographic textures, or None for the default file
+    :param atlas: photographic textures; without, pictures are the same on every machine
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class SceneCamera:
         self._settings = settings or SceneSettings()
         self._rng = Random(seed)
         self._scene, movers, self._targets = build_scene(
-            self._rng, atlas or load_atlas(), self._settings.moving_objects
+            self._rng, atlas or empty_atlas(), self._settings.moving_objects
         )
         self._movers = _MovingObjects(self._rng, movers)
         self._space = FreeSpace(self._scene)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ttt3r_ros.geometry.se3 import quat_wxyz
+from ttt3r_ros.synthetic.atlas import load_atlas
 from ttt3r_ros.synthetic.sequence import SceneCamera, SyntheticSequence
 from ttt3r_ros.synthetic.settings import SceneSettings, train_seed
 from ttt3r_ros.training.settings import Phase
@@ -65,7 +66,7 @@ def train_batch(run_seed: int, step: int, phase: Phase) -> Batch:
     index = (run_seed << 32) + step * _SCENES_PER_STEP
     settings = SceneSettings()
     while len(sequences) < count:
-        scene = SceneCamera(train_seed(index), settings)
+        scene = SceneCamera(train_seed(index), settings, load_atlas())
         index += 1
         for _ in range(min(films, count - len(sequences))):
             sequences.append(scene.film(length, width, height))  # noqa: PERF401 - draws in order

@@ -18,7 +18,7 @@ from ttt3r_ros.training.unroll import Unrolled
 _CONFIDENCE = 0.2  # weight of the confidence's logarithm: 1 / _CONFIDENCE is an error of note
 _WEIGHTS = {'depth': 1.0, 'shape': 1.0, 'edges': 0.7, 'rays': 0.5, 'pose': 0.25}
 # Errors that count as one: translation (m) and quaternion, from the first and the previous frame.
-_UNITS = {'translation': 0.15, 'rotation': 0.06, 'step': 0.035, 'turn': 0.015}
+_UNITS = {'translation': 0.15, 'rotation': 0.06, 'advance': 0.035, 'turn': 0.015}
 
 
 def depth_losses(predicted: Unrolled, batch: Batch) -> dict[str, Tensor]:
@@ -84,7 +84,7 @@ def pose_losses(predicted: Unrolled, batch: Batch) -> dict[str, Tensor]:
     return {
         'translation': _smooth_norm(predicted.translation - batch.translation)[:, 1:].mean(),
         'rotation': _smooth_norm(predicted.quat_wxyz - batch.quat_wxyz)[:, 1:].mean(),
-        'step': _smooth_norm(step - true_step).mean(),
+        'advance': _smooth_norm(step - true_step).mean(),
         'turn': _smooth_norm(turn - true_turn).mean(),
     }
 

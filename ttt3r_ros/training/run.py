@@ -17,7 +17,7 @@ import time
 from types import FrameType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ttt3r_ros.files import atomic_file
 from ttt3r_ros.model.checkpoint import save_safetensors
@@ -96,7 +96,7 @@ class TrainingRun:
 
     def export(self, path: Path) -> None:
         """Write the averaged weights in half precision, with how they came about."""
-        tensors = {name: tensor.half() for name, tensor in self.average.items()}
+        tensors = {name: tensor.half() for name, tensor in self._averaged().items()}
         told = {
             'preset': self.settings.preset,
             'steps': str(self.step),
@@ -109,8 +109,11 @@ class TrainingRun:
     def averaged_network(self) -> Network:
         """Return a copy of the network with the averaged weights, for evaluation."""
         copy = Network(self.network.config)
-        copy.load_state_dict(self.average)
+        copy.load_state_dict(self._averaged())
         return copy.requires_grad_(False).eval()
+
+    def _averaged(self) -> dict[str, Tensor]:
+        return {**self.network.state_dict(), **self.average}
 
     def rate(self) -> float:
         """Return the learning rate of the current step."""

@@ -1,0 +1,144 @@
+import json
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+import torch
+
+from ttt3r_ros.model.checkpoint import load_network
+from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.update_rules import UPDATE_RULES
+from ttt3r_ros.training.batches import train_batch
+from ttt3r_ros.training.curves import draw_curves
+from ttt3r_ros.training.initialise import new_network
+from ttt3r_ros.training.run import TrainingRun, train
+from ttt3r_ros.training.settings import CURRICULUM, Phase, TrainingSettings, phase_at
+from ttt3r_ros.training.unroll import unroll
+from ttt3r_ros.training.validation import HeldOut
+
+TINY = (Phase(1, (1,), 4, ((32, 24),), 1e-3), Phase(0, (2,), 4, ((32, 24),), 5e-4))
+SETTINGS = TrainingSettings(log_steps=1, warmup=0)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_curriculum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('ttt3r_ros.training.settings.CURRICULUM', TINY)
+
+
+def test_a_resumed_run_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
+    through = TrainingRun(tmp_path / 'through', SETTINGS)
+    stopped = TrainingRun(tmp_path / 'stopped', SETTINGS)
+    for _ in range(3):
+        through.train_step()
+    for _ in range(2):
+        stopped.train_step()
+    stopped.save()
+    resumed = TrainingRun(tmp_path / 'stopped', SETTINGS)
+    assert resumed.step == 2
+    resumed.train_step()
+    for name, weights in through.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], weights, rtol=0, atol=0)
+    for name, average in through.average.items():
+        torch.testing.assert_close(resumed.average[name], average, rtol=0, atol=0)
+    assert resumed.frames == through.frames
+
+
+def test_training_saves_logs_and_stops(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, SETTINGS)
+    train(run, lambda: run.step >= 2)
+    assert run.checkpoint.is_file()
+    lines = [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
+    assert [line['step'] for line in lines] == [1, 2]
+    assert {'total', 'depth', 'rays', 'rate', 'seconds'} <= lines[0].keys()
+    assert 'turn' not in lines[0]
+    assert 'turn' in lines[1]
+
+
+def test_a_file_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = TrainingRun(tmp_path, SETTINGS)
+    (tmp_path / 'PAUSE').touch()
+    rests: list[float] = []
+    monkeypatch.setattr('time.sleep', rests.append)
+    train(run, lambda: len(rests) >= 3)
+    assert run.step == 0
+
+
+def test_exported_weights_load_and_tell_their_story(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, SETTINGS)
+    run.train_step()
+    path = tmp_path / 'small.safetensors'
+    run.export(path)
+    network = load_network(path)
+    assert network.config == PRESETS['small']
+    for name, weights in network.named_parameters():
+        torch.testing.assert_close(weights, run.average[name].half().float())
+    with safe_open(path, framework='pt') as file:
+        assert file.metadata()['steps'] == '1'
+        assert file.metadata()['frames'] == '4'
+
+
+def test_the_rate_warms_up_and_falls(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, TrainingSettings(warmup=10))
+    assert run.rate() == pytest.approx(1e-4)
+    run.step = 100
+    assert run.rate() == pytest.approx(5e-4)
+    run.anneal = (100, 200)
+    run.step = 150
+    assert run.rate() == pytest.approx(2.5e-4)
+    run.step = 200
+    assert run.rate() == 0
+
+
+def test_phases_follow_each_other() -> None:
+    assert [phase_at(step) for step in (0, 1, 10**6)] == [TINY[0], TINY[1], TINY[1]]
+    assert CURRICULUM[-1].steps == 0
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    phase = TINY[1]
+    first = train_batch(1, 5, phase)
+    train_batch(1, 6, phase)
+    again = train_batch(1, 5, phase)
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert first.image.shape == (2, 2, 3, 24, 32)
+    assert not torch.equal(first.image, train_batch(2, 5, phase).image)
+    assert -1 <= first.image.min() < first.image.max() <= 1
+
+
+def test_first_predictions_are_sane() -> None:
+    network = new_network('small', 1)
+    out = unroll(network, torch.rand(1, 2, 3, 24, 32) * 2 - 1, 'ttt3r')
+    out = type(out)(*(part.detach() for part in out))
+    assert 0.5 < float(out.points[..., 2].median()) < 5
+    assert float(out.translation.norm(dim=-1).max()) < 0.5
+    assert float(out.quat_wxyz[..., 0].min()) > 0.9
+
+
+def test_unknown_presets_are_refused() -> None:
+    with pytest.raises(ValueError, match='preset'):
+        new_network('huge', 1)
+
+
+@torch.no_grad()
+def test_unrolling_is_stepping() -> None:
+    network = new_network('small', 2).eval()
+    image = torch.rand(2, 3, 3, 24, 32) * 2 - 1
+    joint = unroll(network, image, 'ttt3r')
+    state = network.initial_state(2)
+    for t in range(3):
+        prediction, state = network.step(image[:, t], state, UPDATE_RULES['ttt3r'])
+        torch.testing.assert_close(joint.points[:, t], prediction.points, rtol=1e-4, atol=1e-4)
+    alone = unroll(network, image, 'ttt3r', reset=True)
+    torch.testing.assert_close(alone.points[:, 0], joint.points[:, 0], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(alone.points[:, 2], joint.points[:, 2])
+
+
+def test_validation_scores_and_curves_are_drawn(tmp_path: Path) -> None:
+    figures = HeldOut(2, 3, (32, 24)).evaluate(new_network('small', 1).eval(), 'ttt3r')
+    assert 0.1 < figures['absrel_single'] < 3
+    assert figures['position_share'] > 0.2
+    log = tmp_path / 'log.jsonl'
+    line = {'frames': 1000, 'error': 0.4, **{f'held_out_{k}': v for k, v in figures.items()}}
+    log.write_text(json.dumps(line) + '\n')
+    draw_curves(log, tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').stat().st_size > 5000
