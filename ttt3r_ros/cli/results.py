@@ -85,7 +85,8 @@ class Results:
         write_depth_png(self._folder / 'depth' / f'{frame.index:06d}.png', kept_depth)
         truth = frame.depth()
         if truth is not None and truth.shape == depth.shape:
-            self._accuracy.add_depth(depth, truth)
+            # A quarter of the pixels tells as much and costs a quarter of the time.
+            self._accuracy.add_depth(depth[::2, ::2], truth[::2, ::2])
         self._accuracy.add_pose(view.T_world_camera, frame.T_world_camera)
         # The last one makes sure that there is something to show.
         shown = np.where(kept, view.depth, np.float32(np.nan))
