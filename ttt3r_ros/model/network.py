@@ -94,7 +94,11 @@ class Network(nn.Module):
         self.decoder_embed = nn.Linear(config.encoder_width, width)
         self.dec_blocks = _decoder_blocks(width, config.decoder_heads, depth)
         self.dec_norm = layer_norm(width)
-        self.register_tokens = nn.Embedding(config.state_tokens, config.encoder_width)
+        # Values are given because filling them in on the meta device imports torch._dynamo (slow).
+        tokens, features = config.state_tokens, config.encoder_width
+        self.register_tokens = nn.Embedding(
+            tokens, features, _weight=torch.randn(tokens, features)
+        )
         self.decoder_embed_state = nn.Linear(config.encoder_width, width)
         self.dec_blocks_state = _decoder_blocks(width, config.state_heads, depth)
         self.dec_norm_state = layer_norm(width)
@@ -175,12 +179,14 @@ class Network(nn.Module):
         tables = self._rotations(encoded.grid, encoded.tokens.device)
         query = encoded.tokens.mean(dim=1, keepdim=True)
         embedded = self.decoder_embed(encoded.tokens)
-        pose = self.pose_retriever.read(query, state.memory)
+        key = self.pose_retriever.key(query)
+        pose = self.pose_retriever.read(key, state.memory)
         pose = torch.where(state.first[:, None, None], self.pose_token.to(pose.dtype), pose)
-        previous = self._previous(encoded, state)
         stream = torch.cat([pose, embedded], dim=1)
-        if previous is not None and state.previous is not None:
-            stream = self._add_motion(stream, encoded, previous, state.first)
+        seen = appearance(encoded.image) if self.config.motion_radius else None
+        previous = None if seen is None else _previous(seen, state)
+        if seen is not None and previous is not None and state.previous is not None:
+            stream = self._add_motion(stream, seen, previous, state.first)
         decoded = decode(
             stream,
             state.tokens,
@@ -207,44 +213,24 @@ class Network(nn.Module):
             tokens.levels[-1],
         )
         following = _advance(evidence, rule, state.rule)._replace(
-            memory=self.pose_retriever.write(query, tokens.pose, state.memory)
+            memory=self.pose_retriever.write(key, tokens.pose, state.memory)
         )
         if update is not None:
             following = _keep(state, following, update)
         health = _health(evidence, following.tokens)
         prediction = self._predict(tokens, decoded, previous, outputs, health)
-        if previous is not None:
-            seen = Previous(
-                appearance(encoded.image), prediction.translation, prediction.quat_wxyz
-            )
-            following = following._replace(previous=_select(state.previous, seen, update))
+        if seen is not None:
+            last = Previous(seen, prediction.translation, prediction.quat_wxyz)
+            following = following._replace(previous=_select(state.previous, last, update))
         return prediction, following
 
-    def _previous(self, encoded: Encoded, state: State) -> Previous | None:
-        """Return what to compare with; before the first frame, the frame itself at rest."""
-        if not self.config.motion_radius:
-            return None
-        batch, device = encoded.tokens.shape[0], encoded.tokens.device
-        rest = torch.eye(1, 4, device=device).expand(batch, -1)
-        origin = torch.zeros(batch, 3, device=device)
-        if state.previous is None:
-            return Previous(appearance(encoded.image), origin, rest)
-        seen, translation, quat = state.previous
-        now = appearance(encoded.image)
-        first = state.first[:, None]
-        return Previous(
-            seen if seen.shape == now.shape else now,
-            torch.where(first, origin, translation),
-            torch.where(first, rest, quat),
-        )
-
     def _add_motion(
-        self, stream: Tensor, encoded: Encoded, previous: Previous, first: Tensor
+        self, stream: Tensor, seen: Tensor, previous: Previous, first: Tensor
     ) -> Tensor:
         """Add to pose and image tokens [B, 1 + P, D] where they were in the previous image."""
-        tokens, pose = self.motion(appearance(encoded.image), previous.appearance)
+        tokens, pose = self.motion(seen, previous.appearance)
         cue = torch.cat([pose, tokens], dim=1)
-        return stream + torch.where(first[:, None, None], torch.zeros_like(cue), cue)
+        return torch.where(first[:, None, None], stream, stream + cue)
 
     def _predict(
         self,
@@ -309,6 +295,21 @@ def _tabulate(
 
 def _decoder_blocks(width: int, heads: int, depth: int) -> nn.ModuleList:
     return nn.ModuleList(DecoderBlock(width, heads) for _ in range(depth))
+
+
+def _previous(seen: Tensor, state: State) -> Previous:
+    """Return what to compare with; before the first frame, the frame itself at rest."""
+    rest = seen.new_tensor([0.0] * 3 + [1.0] + [0.0] * 3).expand(seen.shape[0], -1)
+    origin, unturned = rest[:, :3], rest[:, 3:]
+    if state.previous is None:
+        return Previous(seen, origin, unturned)
+    before, translation, quat = state.previous
+    first = state.first[:, None]
+    return Previous(
+        before if before.shape == seen.shape else seen,
+        torch.where(first, origin, translation),
+        torch.where(first, unturned, quat),
+    )
 
 
 def _needed_by(outputs: frozenset[str]) -> frozenset[str]:
