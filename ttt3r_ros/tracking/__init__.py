@@ -1,0 +1,1 @@
+"""Camera poses from images and the network's depth, by geometry (OpenCV, SciPy)."""

@@ -1,0 +1,88 @@
+"""Corners, and following them from one image to the next."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+
+_WINDOW = (15, 15)  # pixels around a corner that are compared
+_LEVELS = 3  # of the pyramid; with the window: motions up to about 60 pixels from the guess
+_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
+_LEAST_TEXTURE = 1e-4  # smallest eigenvalue of a patch that can be followed (OpenCV's units)
+_BACK_ERROR = 0.7  # pixels between a point and where it returns to when followed back
+_BORDER = 3  # pixels
+_QUALITY = 0.002  # weakest corner, relative to the strongest
+
+
+def detect(gray: NDArray[np.uint8], taken: NDArray[np.floating], count: int) -> Pixels:
+    """
+    Find corners that are spread over the image and away from those that there are.
+
+    Works at half the size: a corner that is to be followed need not be precise, and it is ten
+    times as fast.
+
+    :param gray: [H, W]
+    :param taken: pixels of the points that there are [M, 2]
+    :param count: at most so many
+    :return: pixels, the strongest first [N, 2]
+    """
+    if count <= 0 or min(gray.shape) < 8 * _BORDER:
+        return np.zeros((0, 2), np.float32)
+    half = cv2.pyrDown(gray)
+    distance = max(3.0, 0.6 * float(np.sqrt(half.size / (count + len(taken)))))
+    mask = np.zeros(half.shape, np.uint8)
+    mask[2 * _BORDER : -2 * _BORDER, 2 * _BORDER : -2 * _BORDER] = 255
+    for x, y in np.round(taken / 2).astype(int).tolist():
+        cv2.circle(mask, (x, y), int(distance), 0, -1)
+    corners = cv2.goodFeaturesToTrack(half, count, _QUALITY, distance, mask=mask, blockSize=5)
+    # OpenCV says None where there are none, whatever its types say.
+    return 2 * np.asarray(() if corners is None else corners, np.float32).reshape(-1, 2)
+
+
+def follow(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], pixels: Pixels, guess: Pixels
+) -> tuple[Pixels, NDArray[np.bool_]]:
+    """
+    Follow points by pyramidal Lucas–Kanade flow, there and back.
+
+    :param before: image in which the points are known [H, W]
+    :param after: image in which they are looked for [H, W]
+    :param pixels: in the image before [N, 2]
+    :param guess: in the image after [N, 2]
+    :return: pixels in the image after [N, 2]; whether they return to where they came from [N]
+    """
+    if len(pixels) == 0:
+        return pixels, np.zeros(0, np.bool_)
+    there, found = _flow(before, after, pixels, guess, _LEVELS)
+    back, returned = _flow(after, before, there, pixels, 1)
+    good = found & returned & (np.abs(back - pixels).max(axis=1) < _BACK_ERROR)
+    height, width = after.shape
+    inside = (there > _BORDER) & (there < [width - 1 - _BORDER, height - 1 - _BORDER])
+    return there, good & inside.all(axis=1)
+
+
+def _flow(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], pixels: Pixels, guess: Pixels, levels: int
+) -> tuple[Pixels, NDArray[np.bool_]]:
+    # The guess is overwritten by OpenCV.
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        before,
+        after,
+        np.ascontiguousarray(pixels, np.float32).reshape(-1, 1, 2),
+        np.array(guess, np.float32).reshape(-1, 1, 2),
+        winSize=_WINDOW,
+        maxLevel=levels,
+        criteria=_CRITERIA,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=_LEAST_TEXTURE,
+    )
+    return np.asarray(there[:, 0], np.float32), found[:, 0] > 0
+
+
+def sharpness(gray: NDArray[np.uint8]) -> float:
+    """Measure how much fine detail an image has (mean square of its Laplacian at half size)."""
+    detail = cv2.Laplacian(cv2.pyrDown(gray), cv2.CV_32F)
+    return float(np.mean(detail * detail))

@@ -1,0 +1,163 @@
+"""What is learnt from a frame whose pose is known: points, scale, keyframes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttt3r_ros.geometry.se3 import Transform, inverse
+from ttt3r_ros.tracking import keyframes
+from ttt3r_ros.tracking.config import TrackerConfig
+from ttt3r_ros.tracking.features import detect, sharpness
+from ttt3r_ros.tracking.frame import TrackingFrame
+from ttt3r_ros.tracking.landmarks import LandmarkMap
+from ttt3r_ros.tracking.pose import Array, project, viewing_rays
+from ttt3r_ros.tracking.relocalise import Places, Relocalisation
+from ttt3r_ros.tracking.scale import NetworkScale, median_ratio
+
+_TRIANGULATED = 0.05  # radians between rays, about: the depth is then good to a few per cent
+_BLURRED = 0.35  # sharpness, relative to that of the keyframes, at which nothing is to be seen
+_SMOOTHING = 0.2  # of the keyframes' sharpness
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """
+    Points found in a frame whose pose is solved.
+
+    :param T_camera_world: [4, 4]
+    :param motion: from the camera of the frame before to this one [4, 4]
+    :param rows: of the map [N]
+    :param pixels: where they are seen [N, 2]
+    :param corrected: the same, corrected for the shutter [N, 2]
+    :param agree: whether they agree with the pose [N]
+    :param matches: points that were found, those too far off included
+    :param covariance: of the pose, see `PoseSolution.covariance` [6, 6]
+    """
+
+    T_camera_world: Transform
+    motion: Transform
+    rows: NDArray[np.int64]
+    pixels: NDArray[np.float32]
+    corrected: Array
+    agree: NDArray[np.bool_]
+    matches: int
+    covariance: Array
+
+
+def readout_shift(
+    pixels: NDArray[np.floating], before: NDArray[np.floating], height: int, rolling: float
+) -> Array:
+    """
+    Find how far points moved between the exposure of their row and that of the middle row.
+
+    :param pixels: where they are seen [N, 2]
+    :param before: where they were one frame earlier [N, 2]
+    :param rolling: readout time of the image, in frames
+    :return: to be taken from the pixels [N, 2]
+    """
+    return np.asarray(rolling * (pixels[:, 1:] / height - 0.5) * (pixels - before))
+
+
+class Mapper:
+    """
+    Keeps the map.
+
+    :param config: settings
+    """
+
+    def __init__(self, config: TrackerConfig) -> None:
+        self._config = config
+        self._places = Places()
+        self._sharpness = 0.0  # mean of the keyframes
+        self.landmarks = LandmarkMap(np.eye(4))
+
+    def start(self, frame: TrackingFrame, T_camera_world: Transform, log_scale: float) -> None:
+        """
+        Begin a new map with one keyframe; the places that were seen before stay known.
+
+        :param log_scale: of the map, relative to the network's depth of this frame
+        """
+        self.landmarks = LandmarkMap(T_camera_world)
+        self._scale = NetworkScale(self._config.scale_frames)
+        self._end_keyframe(frame, np.eye(4), log_scale)
+
+    def learn(self, frame: TrackingFrame, sighting: Sighting) -> tuple[Transform, float]:
+        """
+        Take a frame into the map.
+
+        :return: T_camera_world, refined if the frame became a keyframe; logarithm of what the
+            network's depth of this frame is to be multiplied by
+        """
+        pose, landmarks = sighting.T_camera_world, self.landmarks
+        landmarks.mark_followed(sighting.rows, sighting.pixels)
+        log_scale = self._weigh_network(frame, pose, sighting.rows[sighting.agree])
+        self._frames_since += 1
+        width = frame.gray.shape[1]
+        if keyframes.is_due(landmarks, self._frames_since, width, self._config):
+            landmarks.add_keyframe(pose, sighting.rows, sighting.corrected)
+            if self._config.refine:
+                keyframes.refine(landmarks, frame.camera_matrix, self._config)
+                pose = landmarks.T_camera_world[-1]
+            if len(landmarks.T_camera_world) > self._config.window:
+                landmarks.drop_oldest(frame.camera_matrix)
+            self._end_keyframe(frame, sighting.motion, log_scale)
+        return pose, log_scale
+
+    def _weigh_network(
+        self, frame: TrackingFrame, pose: Transform, rows: NDArray[np.int64]
+    ) -> float:
+        """Average the network's depths into points and scale; return the frame's log-scale."""
+        landmarks = self.landmarks
+        pixels = landmarks.points.pixels[rows]
+        depth = landmarks.local_points(frame.camera_matrix, pose)[rows, 2]
+        log_ratio = frame.look_up(pixels) - np.log(depth)
+        known = np.isfinite(log_ratio)
+        ratio = median_ratio(log_ratio)
+        landmarks.average_depth(rows[known], log_ratio[known] - ratio)
+        if not self._config.refine:
+            landmarks.points.log_depth[rows] = landmarks.points.prior[rows]
+        step = self._scale.follow(ratio)
+        centre = inverse(pose)[:3, 3]
+        landmarks.rescale(step, centre)
+        self._places.rescale(step, centre)
+        return step - ratio
+
+    def _end_keyframe(self, frame: TrackingFrame, motion: Transform, log_scale: float) -> None:
+        """Add new points where there are few, and remember the place."""
+        config, landmarks, matrix = self._config, self.landmarks, frame.camera_matrix
+        taken = landmarks.points.pixels[landmarks.points.followed]
+        pixels = detect(frame.gray, taken, config.features - len(taken))
+        log_depth = frame.look_up(pixels) + log_scale
+        known = np.isfinite(log_depth)
+        pixels, log_depth = pixels[known], log_depth[known]
+        local = viewing_rays(pixels, matrix) * np.exp(log_depth)[:, None]
+        before = project(local, inverse(motion), matrix)
+        before = np.where(np.isfinite(before), before, pixels)
+        shift = readout_shift(pixels, before, len(frame.gray), config.rolling_shutter)
+        landmarks.insert(pixels, pixels - shift, log_depth)
+        self._places.add(landmarks.T_camera_world[-1], frame, log_scale)
+        sharp = sharpness(frame.gray)
+        self._sharpness += (_SMOOTHING if self._sharpness else 1.0) * (sharp - self._sharpness)
+        self._frames_since = 0
+
+    def triangulated(self, frame: TrackingFrame, pose: Transform) -> tuple[Array, Array]:
+        """Return pixels in the network's image [N, 2] and depths in metres [N] of sure points."""
+        landmarks = self.landmarks
+        rows = np.flatnonzero(landmarks.points.followed)
+        rows = rows[landmarks.parallax(rows, pose) > _TRIANGULATED]
+        depth = landmarks.local_points(frame.camera_matrix, pose)[rows, 2]
+        return frame.network_pixels(landmarks.points.pixels[rows]), depth
+
+    def find(self, frame: TrackingFrame) -> Relocalisation | None:
+        """Look for a frame among the keyframes; None where it is none of them."""
+        return self._places.find(frame)
+
+    def is_blind(self, frame: TrackingFrame) -> bool:
+        """Whether there is nothing to be seen: black, covered, or blurred."""
+        few = self._config.min_inliers
+        if len(detect(frame.gray, np.zeros((0, 2)), 2 * few)) < few:
+            return True
+        return sharpness(frame.gray) < _BLURRED * self._sharpness

@@ -1,0 +1,204 @@
+"""
+The camera's trajectory, solved from images and the network's depths by geometry.
+
+Corners are followed by optical flow at the image's full resolution; each is a point of a map,
+whose depth starts as the network's and is then triangulated. A pose is solved from the points
+that are seen (PnP), and at keyframes the latest poses and depths are refined together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
+from ttt3r_ros.geometry.se3 import Transform, inverse
+from ttt3r_ros.tracking.config import TrackerConfig
+from ttt3r_ros.tracking.features import follow
+from ttt3r_ros.tracking.frame import TrackingFrame
+from ttt3r_ros.tracking.mapper import Mapper, Sighting, readout_shift
+from ttt3r_ros.tracking.pose import Array, project, solve_pose
+
+__all__ = ['PnpTracker', 'TrackedPose', 'TrackerConfig']
+
+logger = logging.getLogger(__name__)
+
+_OUTLIER = 3.0  # a point is given up at so many times the error of one that agrees
+_LEAST_AGREEING = 0.3  # of the points that were found
+_MOST_LOST = 30  # frames; what is blurred for longer is the new normal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedPose:
+    """
+    The pose of one frame.
+
+    :param T_world_camera: [4, 4], metres
+    :param status: first; tracked; network (nothing in common with what was seen before: the
+        network's motion since the last good pose is taken); lost (nothing to be seen: the last
+        good pose is repeated)
+    :param inliers: points that agree with the pose
+    :param matches: points that were found in the image
+    :param covariance: of (x, y, z in metres, rotation about x, y, z in radians), in camera axes,
+        relative to the map; None where the pose was not solved by flow [6, 6]
+    :param depth_scale: what the network's depth is to be multiplied by to agree with the map
+    :param landmark_pixels: points whose depth is triangulated, in the network's image [N, 2]
+    :param landmark_depth: their depths, metres [N]
+    """
+
+    T_world_camera: Transform
+    status: str
+    inliers: int
+    matches: int
+    covariance: Array | None
+    depth_scale: float
+    landmark_pixels: Array
+    landmark_depth: Array
+
+
+class PnpTracker:
+    """
+    Follow a camera, one image after the other.
+
+    The same images give the same poses: OpenCV's random numbers are seeded before each use.
+
+    :param config: settings
+    """
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        self._config = config or TrackerConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next image is the first."""
+        self._mapper = Mapper(self._config)
+        self._frame: TrackingFrame | None = None  # the last whose pose is known
+        self._network_pose: Transform = np.eye(4)  # of that frame
+        self._T_camera_world: Transform = np.eye(4)
+        self._motion: Transform = np.eye(4)  # from the camera before that frame to its own
+        self._depth_scale = 1.0
+        self._frames_lost = 0
+
+    def add(
+        self,
+        image: NDArray[np.uint8],
+        points: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        mapping: ImageMapping,
+        camera: Intrinsics,
+        network_pose: Transform,
+    ) -> TrackedPose:
+        """
+        Find the pose of the next image.
+
+        :param image: RGB, at its full resolution; its size may change [H, W, 3]
+        :param points: the network's, camera frame, metres; only z is used [h, w, 3]
+        :param confidence: the network's [h, w]
+        :param mapping: from the image to the network's
+        :param camera: of the image; an estimate may change from frame to frame
+        :param network_pose: T_world_camera as regressed; the first frame's is taken as it is,
+            that of others only where tracking is impossible
+        :raises ImageError: the arrays do not fit together
+        """
+        size = self._config.image_size
+        frame = TrackingFrame.prepare(image, points, confidence, mapping, camera, size)
+        if self._frame is None:
+            self._start(frame, network_pose, inverse(network_pose))
+            return self._report('first')
+        sighting = self._follow(self._frame, frame)
+        if sighting is None:
+            return self._recover(frame, network_pose)
+        self._T_camera_world, log_scale = self._mapper.learn(frame, sighting)
+        self._frame, self._network_pose, self._motion = frame, network_pose, sighting.motion
+        self._depth_scale, self._frames_lost = float(np.exp(log_scale)), 0
+        return self._report(
+            'tracked', int(sighting.agree.sum()), sighting.matches, sighting.covariance
+        )
+
+    def _follow(self, last: TrackingFrame, frame: TrackingFrame) -> Sighting | None:
+        """Follow the points and solve the pose; the map stays as it is."""
+        if last.gray.shape != frame.gray.shape:
+            return None
+        config, matrix, points = self._config, frame.camera_matrix, self._mapper.landmarks.points
+        rows = np.flatnonzero(points.followed)
+        world, before = self._mapper.landmarks.world_points(matrix)[rows], points.pixels[rows]
+        guess = self._motion @ self._T_camera_world
+        shift = project(world, guess, matrix) - project(world, self._T_camera_world, matrix)
+        start = before + np.nan_to_num(shift, nan=0.0, posinf=0.0, neginf=0.0)
+        pixels, good = follow(last.gray, frame.gray, before, start.astype(np.float32))
+        rows, pixels, world = rows[good], pixels[good], world[good]
+        height, rolling = len(frame.gray), config.rolling_shutter
+        corrected = pixels - readout_shift(pixels, before[good], height, rolling)
+        solution = solve_pose(
+            world,
+            corrected,
+            matrix,
+            (guess, self._T_camera_world),
+            config.max_error,
+            config.min_inliers,
+        )
+        if solution is None or solution.inliers.mean() < _LEAST_AGREEING:
+            return None
+        near = solution.errors < _OUTLIER * config.max_error
+        return Sighting(
+            T_camera_world=solution.T_camera_world,
+            motion=solution.T_camera_world @ inverse(self._T_camera_world),
+            rows=rows[near],
+            pixels=pixels[near],
+            corrected=corrected[near],
+            agree=solution.inliers[near],
+            matches=len(rows),
+            covariance=solution.covariance(world, matrix),
+        )
+
+    def _recover(self, frame: TrackingFrame, network_pose: Transform) -> TrackedPose:
+        """Find the place again, or wait while nothing is to be seen, or ask the network."""
+        place = self._mapper.find(frame)
+        if place is not None:
+            logger.info('tracking goes on from a place seen before')
+            self._start(frame, network_pose, place.T_camera_world, place.log_scale)
+            return self._report('tracked', place.inliers, place.matches)
+        self._frames_lost += 1
+        if self._frames_lost <= _MOST_LOST and self._mapper.is_blind(frame):
+            return self._report('lost')
+        logger.info("nothing in common with earlier images: the network's motion is taken")
+        motion = inverse(network_pose) @ self._network_pose
+        self._start(frame, network_pose, motion @ self._T_camera_world)
+        return self._report('network')
+
+    def _start(
+        self,
+        frame: TrackingFrame,
+        network_pose: Transform,
+        T_camera_world: Transform,
+        log_scale: float = 0.0,
+    ) -> None:
+        """Begin a new map at a frame."""
+        self._mapper.start(frame, T_camera_world, log_scale)
+        self._frame, self._network_pose = frame, network_pose
+        self._T_camera_world, self._motion = T_camera_world, np.eye(4)
+        self._depth_scale, self._frames_lost = float(np.exp(log_scale)), 0
+
+    def _report(
+        self,
+        status: str,
+        inliers: int = 0,
+        matches: int = 0,
+        covariance: Array | None = None,
+    ) -> TrackedPose:
+        pixels, depth = np.zeros((0, 2)), np.zeros(0)
+        if self._frame is not None and status == 'tracked':
+            pixels, depth = self._mapper.triangulated(self._frame, self._T_camera_world)
+        return TrackedPose(
+            T_world_camera=inverse(self._T_camera_world),
+            status=status,
+            inliers=inliers,
+            matches=matches,
+            covariance=covariance,
+            depth_scale=self._depth_scale,
+            landmark_pixels=pixels,
+            landmark_depth=depth,
+        )

@@ -1,0 +1,115 @@
+"""Finding a place again by its looks (ORB), once the thread of optical flow has torn."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ttt3r_ros.geometry.se3 import Transform, inverse
+from ttt3r_ros.tracking.frame import TrackingFrame
+from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
+
+_KEYPOINTS = 500
+_PLACES = 5
+_LEAST_INLIERS = 30  # chance matches rarely bring 10
+_MAX_ERROR = 4.0  # pixels; ORB is less precise than flow
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A keyframe that can be found again; its looks are only computed when asked for."""
+
+    T_camera_world: Transform
+    frame: TrackingFrame
+    log_scale: float  # of the map, relative to the network's depth of this frame
+    pixels: Array | None = None  # [N, 2]
+    looks: NDArray[np.uint8] | None = None  # [N, 32]
+
+
+@dataclass(frozen=True)
+class Relocalisation:
+    """
+    Where the camera is.
+
+    :param log_scale: of the map, relative to the network's depth of this frame
+    """
+
+    T_camera_world: Transform
+    inliers: int
+    matches: int
+    log_scale: float
+
+
+class Places:
+    """The last keyframes, to be found again."""
+
+    def __init__(self) -> None:
+        self._places: deque[_Place] = deque(maxlen=_PLACES)
+
+    def add(self, T_camera_world: Transform, frame: TrackingFrame, log_scale: float) -> None:
+        """Remember a keyframe."""
+        self._places.append(_Place(T_camera_world, frame, log_scale))
+
+    def rescale(self, log_scale: float, centre: Array) -> None:
+        """Follow a scaling of the map about a place in the world [3]."""
+        for index, place in enumerate(self._places):
+            pose = inverse(place.T_camera_world)
+            pose[:3, 3] = centre + np.exp(log_scale) * (pose[:3, 3] - centre)
+            self._places[index] = replace(
+                place, T_camera_world=inverse(pose), log_scale=place.log_scale + log_scale
+            )
+
+    def find(self, frame: TrackingFrame) -> Relocalisation | None:
+        """Look for the frame among the places, the latest first; None where it is none."""
+        pixels, looks = _describe(frame)
+        if len(pixels) < _LEAST_INLIERS:
+            return None
+        for index in reversed(range(len(self._places))):
+            place = self._places[index]
+            if place.pixels is None:
+                known, known_looks = _describe(place.frame)
+                place = replace(place, pixels=known, looks=known_looks)
+                self._places[index] = place
+            found = _compare(frame, pixels, looks, place)
+            if found is not None:
+                return found
+        return None
+
+
+def _describe(frame: TrackingFrame) -> tuple[Array, NDArray[np.uint8]]:
+    keypoints, looks = cv2.ORB.create(_KEYPOINTS).detectAndCompute(frame.gray, None)
+    pixels = np.array([keypoint.pt for keypoint in keypoints], dtype=np.float64).reshape(-1, 2)
+    # OpenCV says None where there are none, whatever its types say.
+    return pixels, np.asarray(() if looks is None else looks, np.uint8).reshape(len(pixels), 32)
+
+
+def _compare(
+    frame: TrackingFrame, pixels: Array, looks: NDArray[np.uint8], place: _Place
+) -> Relocalisation | None:
+    assert place.pixels is not None
+    assert place.looks is not None
+    if len(place.pixels) < _LEAST_INLIERS:
+        return None
+    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(looks, place.looks)
+    here = pixels[[match.queryIdx for match in matches]]
+    there = place.pixels[[match.trainIdx for match in matches]]
+    depth = np.exp(place.frame.look_up(there) + place.log_scale)
+    usable = np.isfinite(depth)
+    here, there, depth = here[usable], there[usable], depth[usable]
+    local = viewing_rays(there, place.frame.camera_matrix) * depth[:, None]
+    pose = inverse(place.T_camera_world)
+    points = local @ pose[:3, :3].T + pose[:3, 3]
+    solution = solve_pose(points, here, frame.camera_matrix, (), _MAX_ERROR, _LEAST_INLIERS)
+    if solution is None:
+        return None
+    inliers = solution.inliers
+    T = solution.T_camera_world
+    depth_here = (points[inliers] @ T[:3, :3].T + T[:3, 3])[:, 2]
+    ratio = np.log(depth_here) - frame.look_up(here[inliers])
+    ratio = ratio[np.isfinite(ratio)]
+    log_scale = float(np.median(ratio)) if len(ratio) else 0.0
+    return Relocalisation(T, int(inliers.sum()), len(here), log_scale)

@@ -1,0 +1,40 @@
+"""The metric scale of the map, from the network's depths, which disagree from frame to frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ttt3r_ros.tracking.pose import Array
+
+_FEWEST = 8  # depths that make a ratio
+
+
+class NetworkScale:
+    """
+    How much the map is to be scaled so that it follows the network's mean scale.
+
+    At first the mean of all frames counts, later that of about `frames` frames. So the scale
+    neither jitters with the network's, nor drifts away from it.
+
+    :param frames: over which the scale is averaged
+    """
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self._count = 1
+
+    def follow(self, log_ratio: float) -> float:
+        """
+        Count a frame.
+
+        :param log_ratio: of the network's depths to the map's
+        :return: logarithm of what the map is to be multiplied by
+        """
+        self._count += 1
+        return log_ratio / min(self._count, self._frames)
+
+
+def median_ratio(log_ratios: Array) -> float:
+    """Return the median of what is finite, or 0 where too little is."""
+    finite = log_ratios[np.isfinite(log_ratios)]
+    return float(np.median(finite)) if len(finite) >= _FEWEST else 0.0
