@@ -174,11 +174,10 @@ def _methods(arguments: argparse.Namespace) -> list[Method]:
 def _published(
     arguments: argparse.Namespace, dataset: Dataset, lengths: Iterable[int]
 ) -> dict[int, list[Published]]:
-    short = (
-        dataset.short
-        if arguments.protocol == 'short' or dataset.stride == dataset.short_stride
-        else 0
-    )
+    if arguments.stride is not None or arguments.start is not None:
+        return {}  # not the published protocol
+    same = arguments.protocol == 'short' or dataset.stride == dataset.short_stride
+    short = dataset.short if same else 0
     rows = {n: published(arguments.task, arguments.dataset, n, short) for n in lengths}
     return {n: found for n, found in rows.items() if found}
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ttt3r_ros.errors import DatasetError, ReconstructionError
+from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.datasets.dataset import Recording
 from ttt3r_ros.evaluation.scorers import Arrays, Estimator, Scorer
 from ttt3r_ros.files import atomic_file
@@ -139,7 +139,7 @@ class Benchmark:
         arrays: Arrays = {}
         try:
             self._score(result, arrays, method.create(), frames, watch)
-        except (DatasetError, ReconstructionError) as error:
+        except Ttt3rError as error:
             _logger.warning('%s on %s: %s', method.name, recording.name, error)
             result.problems.append(str(error))
         path = self._path(recording.name, method.name, out)
