@@ -26,6 +26,8 @@ setup(
     entry_points={
         'console_scripts': [
             'reconstruction_node = ttt3r_ros.node.main:main',
+            'sequence_player = ttt3r_ros.node.sequence_player:main',
+            'topic_recorder = ttt3r_ros.node.topic_recorder:main',
             'ttt3r = ttt3r_ros.cli.main:main',
         ],
     },

@@ -132,7 +132,7 @@ def broken(**changes) -> Image:
         (broken(step=WIDTH), 'step'),
         (broken(step=2**32 - 1), 'bytes'),
         (broken(width=2**31, height=2**31), 'bytes'),
-        (broken(encoding='uyvy', width=7), 'colours'),
+        (broken(encoding='uyvy', width=7), 'uyvy'),
     ],
 )
 def test_messages_that_do_not_fit_their_data_are_refused(msg, reason):

@@ -135,7 +135,7 @@ def default_markdown(configs: Iterable[type[Any]]) -> str:
 def _explain(declared: Setting) -> str:
     limits = []
     if declared.choices is not None:
-        limits.append(', '.join(declared.choices))
+        limits.append(', '.join(choice or 'empty' for choice in declared.choices))
     if declared.ge is not None:
         limits.append(f'at least {declared.ge:g}')
     if declared.le is not None:

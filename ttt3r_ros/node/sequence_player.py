@@ -50,6 +50,9 @@ class PlayerConfig:
     rate: float = setting(
         0.0, 'Images per second; 0: as fast as they were recorded.', ge=0.0, le=1000.0
     )
+    speed: float = setting(
+        1.0, 'Factor on the speed of the recording, where rate is 0.', ge=0.01, le=100.0
+    )
     loop: bool = setting(False, 'Begin again at the end.')
     max_frames: int = setting(0, 'Stop after so many images; 0: play all.', ge=0)
     stride: int = setting(1, 'Play every Nth image.', ge=1)
@@ -143,7 +146,8 @@ class SequencePlayer(Node):
                 if index % config.stride or (config.max_frames and played >= config.max_frames):
                     continue
                 first = frame.stamp if played == 0 else first
-                yield frame, played / config.rate if config.rate else frame.stamp - first
+                due = (frame.stamp - first) / config.speed
+                yield frame, played / config.rate if config.rate else due
                 played += 1
             if not config.loop:
                 return

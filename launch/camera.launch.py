@@ -1,0 +1,166 @@
+"""Reconstruct what a camera sees: `ros2 launch ttt3r_ros camera.launch.py image:=/my/image`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+PACKAGE = 'ttt3r_ros'
+# The image topic of each source, where the argument image is left out.
+IMAGE_TOPICS = {
+    'topic': 'image',
+    'usb': 'image_raw',
+    'realsense': '/camera/camera/color/image_raw',
+    'video': 'image',
+    'sequence': 'image',
+}
+ARGUMENTS = {
+    'source': ('topic', 'Where images come from.', list(IMAGE_TOPICS)),
+    'image': ('', 'Image topic (default: the one that the source has).', None),
+    'camera_info': ('', 'CameraInfo topic (default: the one beside the images).', None),
+    'image_transport': ('raw', 'Kind of image topic.', ['raw', 'compressed']),
+    'input': ('', 'Recording to play, for source:=video and source:=sequence.', None),
+    'loop': ('false', 'Play the recording again and again.', ['true', 'false']),
+    'weights': ('', 'Weights file (default: as params says; else the shipped small model).', None),
+    'params': (
+        'ttt3r',
+        'Parameter file, or the name of one in config: fast, quality, long.',
+        None,
+    ),
+    'input_queue': (
+        '',
+        'Images that may wait; 0: the newest wins (default: as params says).',
+        None,
+    ),
+    'namespace': ('', 'Namespace of all topics and nodes.', None),
+    'use_sim_time': ('false', 'Take time from /clock.', ['true', 'false']),
+    'autostart': (
+        'true',
+        'false where a lifecycle manager configures the node.',
+        ['true', 'false'],
+    ),
+    'rviz': ('false', 'Show the result in RViz.', ['true', 'false']),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
+        for name, (default, text, choices) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=nodes)])
+
+
+def nodes(context: LaunchContext) -> list[Node]:
+    arguments = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    image = arguments['image'] or IMAGE_TOPICS[arguments['source']]
+    info = arguments['camera_info'] or '/'.join([*image.split('/')[:-1], 'camera_info'])
+    remappings = [('image', image), ('camera_info', info)]
+    common = {'namespace': arguments['namespace'], 'output': 'screen'}
+    started = [
+        Node(
+            package=PACKAGE,
+            executable='reconstruction_node',
+            name='ttt3r',
+            parameters=[params_file(arguments['params']), overrides(arguments)],
+            remappings=remappings,
+            **common,
+        )
+    ]
+    if arguments['source'] != 'topic':
+        started.append(source(arguments, remappings, common))
+    if arguments['rviz'] == 'true':
+        need('rviz2', 'rviz:=true')
+        layout = Path(get_package_share_directory(PACKAGE)) / 'config' / 'ttt3r.rviz'
+        sim_time = {'use_sim_time': arguments['use_sim_time'] == 'true'}
+        started.append(
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                arguments=['-d', str(layout)],
+                parameters=[sim_time],
+                **common,
+            )
+        )
+    return started
+
+
+def params_file(name: str) -> str:
+    """Return the path of a parameter file; a bare name is that of one of ours."""
+    if '/' in name or name.endswith('.yaml'):
+        return name
+    path = Path(get_package_share_directory(PACKAGE)) / 'config' / f'{name}.yaml'
+    if not path.is_file():
+        raise RuntimeError(f'params:={name}: there is no {path}')
+    return str(path)
+
+
+def overrides(arguments: dict[str, str]) -> dict[str, object]:
+    """Return the parameters that arguments set beside the file."""
+    values: dict[str, object] = {
+        'use_sim_time': arguments['use_sim_time'] == 'true',
+        'autostart': arguments['autostart'] == 'true',
+        'image_transport': arguments['image_transport'],
+    }
+    if arguments['weights']:
+        values['weights'] = ParameterValue(arguments['weights'], value_type=str)
+    if arguments['input_queue']:
+        values['input_queue'] = int(arguments['input_queue'])
+    return values
+
+
+def source(
+    arguments: dict[str, str], remappings: list[tuple[str, str]], common: dict[str, str]
+) -> Node:
+    """Return the node that publishes the images."""
+    kind = arguments['source']
+    if kind == 'usb':
+        need('usb_cam', 'source:=usb')
+        renamed = [('image_raw', remappings[0][1]), remappings[1]]
+        return Node(package='usb_cam', executable='usb_cam_node_exe', remappings=renamed, **common)
+    if kind == 'realsense':
+        need('realsense2_camera', 'source:=realsense')
+        return Node(
+            package='realsense2_camera',
+            executable='realsense2_camera_node',
+            name='camera',
+            namespace='camera',
+            parameters=[{'enable_color': True, 'enable_depth': False}],
+            output='screen',
+        )
+    if not arguments['input']:
+        raise RuntimeError(f'source:={kind} needs input:=<{kind}>')
+    player = {
+        'input': ParameterValue(arguments['input'], value_type=str),
+        'loop': arguments['loop'] == 'true',
+        'compressed': arguments['image_transport'] == 'compressed',
+        'listeners': 1,
+    }
+    return Node(
+        package=PACKAGE,
+        executable='sequence_player',
+        parameters=[player],
+        remappings=remappings,
+        **common,
+    )
+
+
+def need(package: str, argument: str) -> None:
+    """Say how to install a package that is missing."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        name = package.replace('_', '-')
+        raise RuntimeError(
+            f'{argument} needs the package {package}: sudo apt install ros-$ROS_DISTRO-{name}'
+        ) from error

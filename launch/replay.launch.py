@@ -1,0 +1,97 @@
+"""Reconstruct a bag, in its own time: `ros2 launch ttt3r_ros replay.launch.py bag:=/my/bag`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+PLAYING = {
+    'bag': (None, 'Bag to play (folder or file).', None),
+    'rate': ('1.0', 'Speed of playing.', None),
+    'loop': ('false', 'Play the bag again and again.', ['true', 'false']),
+    'delay': ('5.0', 'Seconds to wait before playing, while the weights load.', None),
+}
+# Passed on to camera.launch.py, with defaults that suit a recording.
+PASSED = {
+    'image': ('/camera/image', 'Image topic in the bag.', None),
+    'camera_info': ('', 'CameraInfo topic (default: the one beside the images).', None),
+    'image_transport': ('raw', 'Kind of image topic in the bag.', ['raw', 'compressed']),
+    'weights': ('', 'Weights file (default: as params says; else the shipped small model).', None),
+    'params': (
+        'ttt3r',
+        'Parameter file, or the name of one in config: fast, quality, long.',
+        None,
+    ),
+    'input_queue': ('100', 'Images that may wait; 0: the newest wins, others are dropped.', None),
+    'namespace': ('', 'Namespace of all topics and nodes.', None),
+    'rviz': ('false', 'Show the result in RViz.', ['true', 'false']),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
+        for name, (default, text, choices) in (PLAYING | PASSED).items()
+    ]
+    camera = Path(get_package_share_directory('ttt3r_ros')) / 'launch' / 'camera.launch.py'
+    passed = {name: LaunchConfiguration(name) for name in PASSED}
+    node = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(camera)),
+        launch_arguments={**passed, 'source': 'topic', 'use_sim_time': 'true'}.items(),
+    )
+    return LaunchDescription([*declared, node, OpaqueFunction(function=player)])
+
+
+def player(context: LaunchContext) -> list[ExecuteProcess | Node]:
+    names = [*PLAYING, 'image', 'image_transport', 'namespace']
+    value = {name: LaunchConfiguration(name).perform(context) for name in names}
+    try:
+        get_package_prefix('ros2bag')
+    except PackageNotFoundError:
+        return [own_player(value)]
+    command = ['ros2', 'bag', 'play', value['bag'], '--clock', '100', '--rate', value['rate']]
+    command += ['--delay', value['delay']]
+    if value['loop'] == 'true':
+        command.append('--loop')
+    return [ExecuteProcess(cmd=command, output='screen')]
+
+
+def own_player(value: dict[str, str]) -> Node:
+    """Return a player of the images alone, for machines without rosbag2."""
+    compressed = value['image_transport'] == 'compressed'
+    info = '/'.join([*value['image'].split('/')[:-1], 'camera_info'])
+    return Node(
+        package='ttt3r_ros',
+        executable='sequence_player',
+        namespace=value['namespace'],
+        parameters=[
+            {
+                'input': ParameterValue(value['bag'], value_type=str),
+                'topic': value['image'] + ('/compressed' if compressed else ''),
+                'speed': float(value['rate']),
+                'loop': value['loop'] == 'true',
+                'compressed': compressed,
+                'stamps': 'recorded',
+                'publish_clock': True,
+                'listeners': 1,
+            }
+        ],
+        remappings=[('image', value['image']), ('camera_info', info)],
+        output='screen',
+    )

@@ -1,0 +1,112 @@
+from dataclasses import replace
+
+from diagnostic_msgs.msg import DiagnosticStatus
+import pytest
+
+from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.node.diagnostics import HealthCheck, Situation
+from ttt3r_ros.node.pipeline import Report
+from ttt3r_ros.node.settings import NodeConfig
+from ttt3r_ros.node.statistics import Snapshot, Statistics
+from ttt3r_ros.view import Tracking
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+ACTIVE = Situation(state='active', topic='/camera/image', epoch=2, device='cpu')
+FINE = Snapshot(
+    counts={'received': 10, 'processed': 9},
+    input_rate=10.0,
+    output_rate=9.0,
+    silence=0.1,
+    latency=(0.05, 0.08),
+    processing=(0.04, 0.07),
+)
+
+
+@pytest.fixture
+def report(fake_view) -> Report:
+    return Report(view=fake_view(index=4), confidence=2.5)
+
+
+def judge(situation=ACTIVE, snapshot=FINE, report=Report(), check=None):  # noqa: B008
+    check = check or HealthCheck('/ttt3r')
+    return {
+        status.name.removeprefix('/ttt3r: '): status
+        for status in check.judge(situation, snapshot, report, NodeConfig())
+    }
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {item.key: item.value for item in status.values}
+
+
+def test_all_is_well(report):
+    statuses = judge(report=report)
+    assert [status.level for status in statuses.values()] == [OK, OK, OK]
+    assert values(statuses['input'])['rate [Hz]'] == '10.00'
+    told = values(statuses['reconstruction'])
+    assert (told['mean gain'], told['state change'], told['mean confidence']) == (
+        '0.5000', '0.1000', '2.500'
+    )  # fmt: skip
+    assert (told['epoch'], told['device'], told['frames in this epoch']) == ('2', 'cpu', '5')
+    assert values(statuses['output'])['latency p99 [ms]'] == '80.0'
+
+
+def test_no_image_names_the_topic(report):
+    status = judge(snapshot=replace(FINE, silence=7.0), report=report)['input']
+    assert (status.level, '/camera/image' in status.message) == (WARN, True)
+
+
+def test_silence_is_no_fault_while_paused_or_inactive(report):
+    silent = replace(FINE, silence=99.0)
+    for situation in (replace(ACTIVE, paused=True), replace(ACTIVE, state='inactive')):
+        assert judge(situation, silent, report)['input'].level == OK
+
+
+def test_overflow_is_an_error_and_a_bad_image_a_warning_once(report):
+    check = HealthCheck('/ttt3r')
+    full = replace(FINE, counts={'overflowed': 3})
+    assert judge(snapshot=full, report=report, check=check)['input'].level == ERROR
+    assert judge(snapshot=full, report=report, check=check)['input'].level == OK
+    bad = replace(FINE, counts={'overflowed': 3, 'bad': 1})
+    assert judge(snapshot=bad, report=report, check=check)['input'].level == WARN
+
+
+def test_lost_is_an_error(fake_view):
+    lost = Report(view=fake_view(tracking=Tracking(status='lost')))
+    assert judge(report=lost)['reconstruction'].level == ERROR
+
+
+def test_what_is_waited_for_is_a_warning():
+    status = judge(report=Report(problem='waiting for the transform of the camera'))
+    assert status['reconstruction'].level == WARN
+    assert 'waiting' in status['reconstruction'].message
+
+
+def test_camera_info_of_another_camera_is_a_warning(report):
+    estimated = report.view.input_intrinsics
+    near = Intrinsics.centred(16, 12, estimated.fx * 1.1)
+    far = Intrinsics.centred(16, 12, estimated.fx * 2)
+    assert judge(report=replace(report, calibrated=near))['reconstruction'].level == OK
+    status = judge(report=replace(report, calibrated=far))['reconstruction']
+    assert (status.level, 'camera_info' in status.message) == (WARN, True)
+
+
+def test_why_it_cannot_be_configured_is_an_error():
+    broken = Situation(state='unconfigured', problem='no such file')
+    status = judge(broken)['reconstruction']
+    assert (status.level, status.message) == (ERROR, 'no such file')
+
+
+def test_statistics_give_rates_and_percentiles():
+    statistics = Statistics()
+    for index in range(100):
+        statistics.receive(1000.0 + index * 0.1)
+        statistics.publish(1000.0 + index * 0.1, latency=index / 100, processing=0.5)
+    statistics.count('dropped', 4)
+    snapshot = statistics.snapshot(1009.9)
+    assert snapshot.input_rate == pytest.approx(10, rel=0.05)
+    assert snapshot.output_rate == pytest.approx(10, rel=0.05)
+    assert snapshot.latency == pytest.approx((0.495, 0.98), abs=0.01)
+    assert snapshot.counts == {'received': 100, 'processed': 100, 'dropped': 4}
+    assert snapshot.silence == pytest.approx(0.0, abs=1e-6)
+    assert statistics.snapshot(1100.0).input_rate == 0
