@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from ttt3r_ros.cli import evaluate
 from ttt3r_ros.cli.main import main
 from ttt3r_ros.evaluation.baselines import Baseline
 from ttt3r_ros.evaluation.benchmark import Method
+from ttt3r_ros.io.bag_writer import write_bag
+from ttt3r_ros.io.sequence import open_sequence
 
 
 @pytest.fixture
@@ -147,3 +150,18 @@ def test_one_room_can_be_told_from_another(tmp_path):
     again = synthetic_recordings(1, 2, tmp_path)[0].open()
     np.testing.assert_array_equal(again[1].image(), first[1].image())
     assert np.nanmin(again[1].depth()) > 0
+
+
+@pytest.mark.usefixtures('made')
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_a_bag_is_measured_as_its_recording(walk, tmp_path, storage):
+    sequence = open_sequence(walk)
+    write_bag(tmp_path / 'bag', sequence, storage=storage, camera=sequence.intrinsics)
+    topics = ('--depth-topic', '/camera/depth', '--pose-topic', '/camera/pose')
+    for task in ('pose', 'reconstruction'):
+        assert run(task, '--root', walk, '--out', tmp_path / 'a') == 0
+        assert run(task, '--root', tmp_path / 'bag', *topics, '--out', tmp_path / 'b') == 0
+        folder = json.loads((tmp_path / f'a/{task}-walk.json').read_text())
+        bag = json.loads((tmp_path / f'b/{task}-bag.json').read_text())
+        for name, value in folder['results'][0]['scores'][0]['values'].items():
+            assert bag['results'][0]['scores'][0]['values'][name] == pytest.approx(value, abs=1e-6)
