@@ -58,11 +58,17 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, table: Rotation | None) -> Tensor:
         """[B, N, D] to [B, N, D]; without a table there are no positions."""
         batch, count, width = x.shape
+        if count == 1:  # a token alone reads its own value
+            start = 2 * width
+            alone: Tensor = F.linear(x, self.qkv.weight[start:], self.qkv.bias[start:])
+            return self._project(alone)
         qkv = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads)
         qkv = qkv.permute(2, 0, 3, 1, 4)
         qk = qkv[:2] if table is None else rotate(qkv[:2], table)
-        read = F.scaled_dot_product_attention(qk[0], qk[1], qkv[2])
-        out: Tensor = self.proj(join_heads(read))
+        return self._project(join_heads(F.scaled_dot_product_attention(qk[0], qk[1], qkv[2])))
+
+    def _project(self, x: Tensor) -> Tensor:
+        out: Tensor = self.proj(x)
         return out
 
 

@@ -179,8 +179,7 @@ class Network(nn.Module):
         tables = self._rotations(encoded.grid, encoded.tokens.device)
         query = encoded.tokens.mean(dim=1, keepdim=True)
         embedded = self.decoder_embed(encoded.tokens)
-        key = self.pose_retriever.key(query)
-        pose = self.pose_retriever.read(key, state.memory)
+        pose = self.pose_retriever.read(query, state.memory)
         pose = torch.where(state.first[:, None, None], self.pose_token.to(pose.dtype), pose)
         stream = torch.cat([pose, embedded], dim=1)
         seen = appearance(encoded.image) if self.config.motion_radius else None
@@ -213,7 +212,7 @@ class Network(nn.Module):
             tokens.levels[-1],
         )
         following = _advance(evidence, rule, state.rule)._replace(
-            memory=self.pose_retriever.write(key, tokens.pose, state.memory)
+            memory=self.pose_retriever.write(query, tokens.pose, state.memory)
         )
         if update is not None:
             following = _keep(state, following, update)
@@ -299,16 +298,16 @@ def _decoder_blocks(width: int, heads: int, depth: int) -> nn.ModuleList:
 
 def _previous(seen: Tensor, state: State) -> Previous:
     """Return what to compare with; before the first frame, the frame itself at rest."""
-    rest = seen.new_tensor([0.0] * 3 + [1.0] + [0.0] * 3).expand(seen.shape[0], -1)
-    origin, unturned = rest[:, :3], rest[:, 3:]
+    origin = torch.zeros(seen.shape[0], 3, device=seen.device)
+    rest = torch.eye(1, 4, device=seen.device).expand(seen.shape[0], -1)
     if state.previous is None:
-        return Previous(seen, origin, unturned)
+        return Previous(seen, origin, rest)
     before, translation, quat = state.previous
     first = state.first[:, None]
     return Previous(
         before if before.shape == seen.shape else seen,
         torch.where(first, origin, translation),
-        torch.where(first, unturned, quat),
+        torch.where(first, rest, quat),
     )
 
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 _BASE = 100.0
 
-
-class Rotation(NamedTuple):
-    """The rotation of every token's channels, as a product with them and with their partners."""
-
-    cos: Tensor  # [N, d]
-    sin: Tensor  # negative for the first of each pair [N, d]
-    partner: Tensor  # index of the channel with which each one is paired [d]
+Rotation = Tensor
+"""The turns of every token's channels, as complex numbers of length 1 [N, 2, d / 4]."""
 
 
 def grid_positions(height: int, width: int) -> Tensor:
@@ -42,18 +35,19 @@ def rotation(positions: Tensor, head_width: int) -> Rotation:
     quarter = head_width // 4
     frequency = _BASE ** (-torch.arange(quarter, device=positions.device) / quarter)
     angle = positions[:, :, None] * frequency
-    cos = angle.cos()[:, :, None].expand(-1, -1, 2, -1).flatten(1)
-    sin = torch.stack([-angle.sin(), angle.sin()], dim=2).flatten(1)
-    channel = torch.arange(head_width, device=positions.device).view(2, 2, quarter)
-    return Rotation(cos, sin, channel.flip(1).flatten())
+    return torch.polar(torch.ones_like(angle), angle)
 
 
 def rotate(x: Tensor, table: Rotation) -> Tensor:
     """
     Turn the first half of each head's channels with y and the second half with x.
 
+    The two channels of a pair come out side by side, as complex numbers lie in memory; attention
+    does not mind in which order channels come, as long as queries and keys agree.
+
     :param x: queries or keys [..., N, d]
     :return: [..., N, d]
     """
-    cos, sin = table.cos.to(x.dtype), table.sin.to(x.dtype)
-    return torch.addcmul(x * cos, x.index_select(-1, table.partner), sin)
+    real, imaginary = x.float().unflatten(-1, (2, 2, -1)).unbind(-2)
+    turned = torch.complex(real, imaginary) * table
+    return torch.view_as_real(turned).flatten(-3).to(x.dtype)
