@@ -55,6 +55,15 @@ def test_details_stand_beside_the_paper():
     assert '| VGGT (paper, offline) |  | 0.012 |' in table
 
 
+def test_baselines_show_no_scale():
+    results = [result('a', 'ttt3r', 0.1, scale=2.0)]
+    results += [result('a', 'line', 0.1, baseline=True, scale=3.0)]
+    assert detail_table(results, 10)[2:] == [
+        '| ttt3r | 1 | 0.100 | 2.000 |',
+        '| line | 1 | 0.100 |  |',
+    ]
+
+
 def test_depth_is_weighted_by_pixels_and_poses_are_not():
     few = result('a', 'm', 1.0, **{'scale/abs_rel': 0.1, 'pixels': 1.0})
     many = result('b', 'm', 2.0, **{'scale/abs_rel': 0.3, 'pixels': 3.0})

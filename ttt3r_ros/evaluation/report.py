@@ -36,6 +36,8 @@ COLUMNS: dict[str, tuple[str, int]] = {
     'fps_last': ('frames/s, last 50', 1),
     'memory': ('memory [GB]', 2),
 }
+# A baseline's unit of length is arbitrary.
+_NOT_OF_BASELINES = ('ate_se3', 'scale')
 # The error of each task that curves are drawn of.
 CURVES = ('ate', 'scale/abs_rel', 'metric/abs_rel', 'median/abs_rel', 'chamfer', 'fps', 'memory')
 
@@ -77,18 +79,21 @@ def detail_table(
 ) -> list[str]:
     """Tabulate all errors after N frames, with how many recordings, and published rows below."""
     methods = methods_of(results)
+    baselines = {result.method for result in results if result.baseline}
     means = {
-        method: {name: summarise(results, method, frames, name) for name in COLUMNS}
+        method: {
+            name: summarise(results, method, frames, name)
+            for name in COLUMNS
+            if method not in baselines or name not in _NOT_OF_BASELINES
+        }
         for method in methods
     }
-    columns = [name for name in COLUMNS if any(means[method][name] for method in methods)]
+    columns = [name for name in COLUMNS if any(means[method].get(name) for method in methods)]
     rows = []
     for method in methods:
-        found = means[method]
-        count = max((s.count for s in found.values() if s), default=0)
-        numbers = [
-            _number(s.mean if s else None, name) for name, s in found.items() if name in columns
-        ]
+        count = max((s.count for s in means[method].values() if s), default=0)
+        found = [(name, means[method].get(name)) for name in columns]
+        numbers = [_number(s.mean if s else None, name) for name, s in found]
         rows.append([method, str(count), *numbers])
     for row in published:
         kind = 'paper, online' if row.online else 'paper, offline'
