@@ -40,10 +40,11 @@ class Simulation:
 
     :param scale: error of scale in depth and positions
     :param refused: frames that cannot be used
+    :param lost: frames in which tracking is lost
     """
 
-    def __init__(self, scale=1.0, refused=()):
-        self._scale, self._refused = scale, refused
+    def __init__(self, scale=1.0, refused=(), lost=()):
+        self._scale, self._refused, self._lost = scale, refused, lost
         self.cameras = []
 
     def add(self, image, *, camera=None):
@@ -67,6 +68,6 @@ class Simulation:
             input_intrinsics=CAMERA,
             focal_spread=0.0,
             mapping=mapping,
-            tracking=Tracking(status='network'),
+            tracking=Tracking(status='lost' if number in self._lost else 'tracked'),
             health=Health(gain=0.5, change=0.1, drift=0.2),
         )

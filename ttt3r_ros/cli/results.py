@@ -61,6 +61,7 @@ class Results:
         self._columns: list[ShownFrame] = []
         self._last: ShownFrame | None = None
         self._accuracy = Accuracy()
+        self._lost = 0
         (folder / 'depth').mkdir(parents=True, exist_ok=True)
 
     def add(self, frame: Frame, image: ColorImage, view: View) -> None:
@@ -75,11 +76,11 @@ class Results:
         self._poses.append(view.T_world_camera)
         self._cameras.append(view.input_intrinsics)
         kept = self._kept(view)
-        self._map.add(
-            transform_points(view.T_world_camera, view.points[kept]),
-            view.image[kept],
-            view.confidence[kept],
-        )
+        if view.tracking.status == 'lost':
+            self._lost += 1  # its pose is the last good one, so its points lie elsewhere
+        else:
+            points = transform_points(view.T_world_camera, view.points[kept])
+            self._map.add(points, view.image[kept], view.confidence[kept])
         depth = to_input_size(view.depth, view.mapping)
         kept_depth = np.where(to_input_size(kept, view.mapping) == 1.0, depth, np.nan)
         write_depth_png(self._folder / 'depth' / f'{frame.index:06d}.png', kept_depth)
@@ -112,10 +113,13 @@ class Results:
         write_tum(self._folder / 'trajectory.txt', stamps, poses)
         indices = [frame.index for frame in self._frames]
         write_intrinsics(self._folder / 'intrinsics.json', indices, stamps, self._cameras)
+        frames = f'{len(poses)} frames' + (f' ({self._lost} lost)' if self._lost else '')
         lines = [
-            f'{len(poses)} frames, {speed}, {len(points)} points, {self._focal()}',
+            f'{frames}, {speed}, {len(points)} points, {self._focal()}',
             *self._accuracy.lines(),
         ]
+        if not len(points):
+            lines.append('no point was kept: lower --min-confidence or raise --max-depth')
         true = self._accuracy.true_positions()
         seen = SeenMap(points, colors, poses, true, ordered)
         columns = self._columns or [self._last]
