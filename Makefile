@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-system test-full lint environment test-environment lock
+.PHONY: help demo report test test-system test-jazzy test-full lint environment test-environment lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,10 @@ test: lint  ## Check style and types, run the tests
 
 test-system: test-environment  ## Test the real node in processes of its own
 	@$(BIN)/python -m pytest -m system
+
+test-jazzy:  ## Run all tests but the full-size ones on ROS 2 Jazzy's wheels, in .venv-jazzy
+	@$(MAKE) --no-print-directory ROS=jazzy VENV=.venv-jazzy test-environment
+	@.venv-jazzy/bin/python -m pytest -m 'not full'
 
 test-full: test-environment  ## Test the network at full size
 	@$(BIN)/python -m pytest -m full
