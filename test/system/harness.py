@@ -69,9 +69,14 @@ class NodeProcess:
     """The node's process."""
 
     def __init__(
-        self, domain: int, log: Path, parameters: dict[str, Any], remaps: list[str]
+        self,
+        domain: int,
+        log: Path,
+        parameters: dict[str, Any],
+        remaps: list[str],
+        module: str = 'main',
     ) -> None:
-        command = [sys.executable, '-m', 'ttt3r_ros.node.main', '--ros-args']
+        command = [sys.executable, '-m', f'ttt3r_ros.node.{module}', '--ros-args']
         for name, value in parameters.items():
             text = f"'{value}'" if isinstance(value, str) else str(value).lower()
             command += ['-p', f'{name}:={text}']
@@ -247,6 +252,13 @@ class System:
         if wait:
             process.says(wait)
         return process
+
+    def play(self, **parameters: Any) -> NodeProcess:
+        """Start a player of recordings."""
+        log = self._folder / f'player_{len(self.processes)}.log'
+        player = NodeProcess(self.domain, log, parameters, [], module='sequence_player')
+        self.processes.append(player)
+        return player
 
     def close(self) -> None:
         for process in self.processes:

@@ -100,6 +100,9 @@ class NodeConfig:
         'Publish the pose in odom_frame as a transform; false where another source of odometry '
         'does, then only map_frame to odom_frame is published.',
     )
+    publish_map_tf: bool = setting(
+        True, 'Publish map_frame to odom_frame; false where a localiser (AMCL, SLAM) does.'
+    )
     transform_tolerance: float = setting(
         0.1,
         'Seconds by which map_frame to odom_frame is dated ahead of the image, where another '

@@ -96,7 +96,7 @@ class Transforms:
         if self._broadcaster is None:
             return
         messages = []
-        if T_map_odom is not None:
+        if T_map_odom is not None and self._config.publish_map_tf:
             dated = stamp_from_nanoseconds(nanoseconds(stamp) + self._ahead)
             messages.append(transform_message(T_map_odom, dated, names.map, names.odom))
         if self._config.publish_odom_tf:
