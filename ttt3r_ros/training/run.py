@@ -26,7 +26,7 @@ from ttt3r_ros.training.batches import train_batch
 from ttt3r_ros.training.initialise import new_network
 from ttt3r_ros.training.losses import total_loss
 from ttt3r_ros.training.settings import TrainingSettings, phase_at
-from ttt3r_ros.training.unroll import unroll
+from ttt3r_ros.training.unroll import glance, unroll
 
 _LOG = logging.getLogger(__name__)
 _BETAS = (0.9, 0.98)
@@ -131,7 +131,10 @@ class TrainingRun:
         phase, settings = phase_at(self.step), self.settings
         batch = train_batch(settings.seed, self.step, phase)
         gated = Random(f'rule {settings.seed} {self.step}').random() < settings.gated
-        predicted = unroll(self.network, batch.image, 'ttt3r' if gated else 'cut3r')
+        if phase.recurrent:
+            predicted = unroll(self.network, batch.image, 'ttt3r' if gated else 'cut3r')
+        else:
+            predicted = glance(self.network, batch.image)
         total, parts = total_loss(predicted, batch)
         for group in self.optimiser.param_groups:
             group['lr'] = self.rate()

@@ -17,6 +17,7 @@ class Phase:
     :param frames: of a batch, whatever the length of its sequences
     :param sizes: picture sizes drawn from (width, height), pixels
     :param rate: learning rate
+    :param recurrent: train the whole network; else encoder and head alone
     """
 
     steps: int
@@ -24,16 +25,15 @@ class Phase:
     frames: int
     sizes: tuple[tuple[int, int], ...]
     rate: float
+    recurrent: bool = True
 
 
 _COARSE = ((64, 48),) * 6 + ((64, 40), (48, 64))
-_FINE = ((96, 72),) * 6 + ((96, 56), (72, 96))
 
 CURRICULUM: tuple[Phase, ...] = (
-    Phase(1200, (1,), 16, _COARSE, 7e-4),
-    Phase(600, (1, 2, 4), 16, _COARSE, 7e-4),
-    Phase(2000, (1, 1, 2, 4, 8), 16, _FINE, 6e-4),
-    Phase(0, (1, 4, 8, 8, 16), 16, _FINE, 5e-4),
+    Phase(4500, (1,), 16, _COARSE, 1.0e-3, recurrent=False),
+    Phase(3000, (1, 2, 4, 8), 16, _COARSE, 8e-4),
+    Phase(0, (1, 4, 8, 8, 16), 16, _COARSE, 6e-4),
 )
 
 

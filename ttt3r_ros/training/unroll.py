@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ttt3r_ros.model.encoder import Encoded
+from ttt3r_ros.model.heads import Tokens
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 
@@ -19,6 +20,33 @@ class Unrolled(NamedTuple):
     confidence: Tensor  # [B, T, H, W]
     translation: Tensor  # [B, T, 3]
     quat_wxyz: Tensor  # [B, T, 4]
+
+
+def glance(network: Network, image: Tensor) -> Unrolled:
+    """
+    Predict from the encoder and the head alone, without state, memory and decoder.
+
+    It costs a third of a whole step, and what encoder and head learn by it is the better part of
+    what they need: the decoder starts as a small change of the tokens that pass it. Poses are at
+    rest.
+
+    :param image: in [-1, 1] [B, T, 3, H, W]
+    """
+    batch, length = image.shape[:2]
+    encoded = network.encode(image.flatten(0, 1))
+    embedded = network.decoder_embed(encoded.tokens)
+    final = network.dec_norm(embedded)
+    pose_token = final.mean(dim=1, keepdim=True)
+    tokens = Tokens(
+        [encoded.tokens, embedded, embedded, final], pose_token, encoded.fine, encoded.grid
+    )
+    points, confidence = network.downstream_head.camera_points(tokens)
+    return Unrolled(
+        points.view(batch, length, *points.shape[1:]),
+        confidence.view(batch, length, *confidence.shape[1:]),
+        torch.zeros(batch, length, 3),
+        torch.eye(1, 4).expand(batch, length, -1),
+    )
 
 
 def unroll(network: Network, image: Tensor, rule: str, *, reset: bool = False) -> Unrolled:
