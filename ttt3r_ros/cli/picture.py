@@ -189,7 +189,10 @@ def _draw_inset(axes: Any, seen: SeenMap, half: float) -> None:
     _draw_way(inset, seen, arrow=0.25 * small)
     _frame_axes(inset, middle, small)
     inset.tick_params(length=0, labelbottom=False, labelleft=False)
-    inset.set_title(f'the way, in a square of {2 * small:.2g} m', fontsize=8.5, color=_INK, pad=3)
+    inset.text(
+        0.5, 0.97, f'enlarged: {2 * small:.2g} m wide', transform=inset.transAxes, fontsize=8.5,
+        color=_INK, ha='center', va='top', bbox={'fc': 'white', 'ec': 'none', 'pad': 1.5},
+    )  # fmt: skip
 
 
 def _ways(seen: SeenMap) -> NDArray[np.float64]:
