@@ -38,16 +38,25 @@ def test_tilted_camera_looks_down():
 
 
 def test_camera_alone_starts_at_the_origin_of_a_z_up_map():
-    epoch = Epoch()
+    epoch = Epoch(np.eye(4))
     ahead = np.eye(4)
     ahead[:3, 3] = [0, -1, 2]  # one metre up, two ahead, in optical axes
     assert np.allclose(epoch.odom_base(np.eye(4))[:3, 3], 0)
     assert np.allclose(epoch.odom_base(ahead)[:3, 3], [2, 0, 1])
 
 
+def test_whatever_the_network_says_of_the_first_image_poses_start_from_identity():
+    first = from_translation_quat([0.1, 0.2, 0.3], [0.9, 0.1, 0.2, 0.3])
+    mounting = level_camera(0.2)
+    epoch = Epoch(first, mounting)
+    assert np.allclose(epoch.odom_base(first), np.eye(4))
+    step = from_translation_quat([0, 0, 1.0], [1, 0, 0, 0])
+    assert np.allclose(epoch.odom_base(first @ step), mounting @ step @ inverse(mounting))
+
+
 def test_robot_starts_at_identity_and_its_mounting_levels_the_map():
     mounting = from_translation_quat([0.2, 0, 0.5], [1, 0, 0, 0]) @ level_camera(0.4)
-    epoch = Epoch(mounting)
+    epoch = Epoch(np.eye(4), mounting)
     assert np.allclose(epoch.odom_base(np.eye(4)), np.eye(4))
     # Driving one metre forward as the tilted camera sees it.
     T_odom_base = from_translation_quat([1, 0, 0], [1, 0, 0, 0])
@@ -57,7 +66,7 @@ def test_robot_starts_at_identity_and_its_mounting_levels_the_map():
 
 def test_map_to_odom_makes_up_for_other_odometry():
     mounting = level_camera(0.1)
-    epoch = Epoch(mounting)
+    epoch = Epoch(np.eye(4), mounting)
     other = from_translation_quat([5, 6, 0], [0.8, 0, 0, 0.6])
     T_world_camera = from_translation_quat([0.1, 0.2, 0.3], [0.9, 0.1, 0.2, 0.3])
     T_map_odom = epoch.follow_odometry(T_world_camera, other)
@@ -66,7 +75,7 @@ def test_map_to_odom_makes_up_for_other_odometry():
 
 
 def test_own_estimate_in_the_odom_of_another_source_starts_where_that_is_and_is_continuous():
-    epoch = Epoch(level_camera(0.0))
+    epoch = Epoch(np.eye(4), level_camera(0.0))
     first = from_translation_quat([5, 6, 0], [0.8, 0, 0, 0.6])
     epoch.follow_odometry(np.eye(4), first)
     assert np.allclose(epoch.odom_base(np.eye(4)), first)
@@ -110,14 +119,14 @@ def test_a_solved_pose_brings_its_own_uncertainty(view):
 def test_uncertainty_follows_the_axes():
     ahead_unsure = np.diag([0, 0, 1.0, 0, 0, 0])  # along the optical axis, x of the map
     assert np.allclose(
-        Epoch().odom_covariance(np.eye(4), ahead_unsure), np.diag([1.0, 0, 0, 0, 0, 0])
+        Epoch(np.eye(4)).odom_covariance(np.eye(4), ahead_unsure), np.diag([1.0, 0, 0, 0, 0, 0])
     )
 
 
 def test_uncertain_rotation_of_the_camera_moves_the_base_behind_it():
     mounting = from_translation_quat([2, 0, 0], [1, 0, 0, 0]) @ level_camera(0.0)
     yaw_unsure = np.diag([0, 0, 0, 0, 0.01, 0])  # about the camera's y, the vertical
-    carried = Epoch(mounting).odom_covariance(np.eye(4), yaw_unsure)
+    carried = Epoch(np.eye(4), mounting).odom_covariance(np.eye(4), yaw_unsure)
     assert np.diag(carried) == pytest.approx([0, 0.04, 0, 0, 0, 0.01])
 
 

@@ -31,7 +31,7 @@ from tf2_ros import Buffer, TransformListener
 from ttt3r_ros.node.conversions import byte_array, image_message
 from ttt3r_ros.node.outputs import TOPICS
 
-START = 60.0  # seconds that a start, or a first frame, may take on a busy machine
+START = 120.0  # seconds that a start, or a first frame, may take on a busy machine
 HEIGHT, WIDTH = 96, 128
 
 
@@ -160,6 +160,7 @@ class Client:
     def listen_to_diagnostics(self) -> None:
         received = self.received['diagnostics']
         self.node.create_subscription(DiagnosticArray, '/diagnostics', received.append, 10)
+        self.until(lambda: received, 'diagnostics')
 
     def listen_to_tf(self) -> Buffer:
         self.buffer = Buffer()

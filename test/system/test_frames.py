@@ -53,6 +53,7 @@ def test_a_robot_is_waited_for_and_then_tracked(system):
     client.wait_for_stamp('odometry', 22.0)
     odometry = client.received['odometry']
     assert {m.child_frame_id for m in odometry} == {'base_link'}
+    assert np.allclose(pose(odometry[0]), np.eye(4), atol=1e-6)
     found = lookup(client, 'odom', 'base_link', 22.0)
     assert np.allclose(found, pose(odometry[-1]), atol=1e-9)
     camera = lookup(client, 'map', 'optical', 22.0)
@@ -91,7 +92,7 @@ def test_with_odometry_of_another_source_only_map_to_odom_is_published(system):
         client.wait_for_stamp('odometry', seconds)
         T_map_odom = lookup(client, 'map', 'odom', seconds + 0.5)
         if index == 0:  # poses start from identity
-            assert np.allclose(T_map_odom @ wheels, np.eye(4), atol=0.5)
+            assert np.allclose(T_map_odom @ wheels, np.eye(4), atol=1e-6)
             first = pose(client.received['odometry'][0])
             assert np.allclose(first, wheels, atol=1e-6)
     assert ('map', 'odom') in edges

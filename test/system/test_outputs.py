@@ -8,6 +8,7 @@ from sensor_msgs_py import point_cloud2
 
 from ttt3r_ros.geometry.se3 import inverse
 from ttt3r_ros.node.conversions import transform_from_message
+from ttt3r_ros.node.frames import level_camera
 from ttt3r_ros.node.outputs import TOPICS
 
 T0, COUNT = 100.0, 6
@@ -111,6 +112,10 @@ def test_transforms_compose_to_the_odometry(client):
         in_map = transform_from_message(client.buffer.lookup_transform('map', 'optical', at))
         assert np.allclose(in_map, found, atol=1e-9)
         assert odometry.child_frame_id == 'optical'
+
+
+def test_the_first_camera_stands_level_at_the_origin_of_a_z_up_frame(client):
+    assert np.allclose(pose(client.received['odometry'][0]), level_camera(0.0), atol=1e-6)
 
 
 def test_odometry_has_covariance_and_velocity(client):

@@ -1,8 +1,8 @@
 """
 Where the frames are: poses of the network's world seen from map and odom (REP-103, REP-105).
 
-The world of an epoch is the optical frame of its first image. `odom` and `map` are level and
-z-up; the robot (or, without one, the camera) starts at their origin.
+`odom` and `map` are level and z-up; the robot (or, without one, the camera) stands at their origin
+at the first image of an epoch. The world is the frame that the network gives poses in.
 """
 
 from __future__ import annotations
@@ -77,15 +77,19 @@ class Epoch:
     """
     Poses between two resets.
 
+    :param T_world_first: pose that the network gives to the first image; near identity
     :param T_base_camera: mounting of the camera on the robot; None where there is no robot: then
         the camera is tracked, and stands in odom the way `tilt` says
     :param tilt: how far the first image looks down, radians; only used without a robot
     """
 
-    def __init__(self, T_base_camera: Transform | None = None, tilt: float = 0.0) -> None:
+    def __init__(
+        self, T_world_first: Transform, T_base_camera: Transform | None = None, tilt: float = 0.0
+    ) -> None:
         mounting = np.eye(4) if T_base_camera is None else T_base_camera
         self._T_camera_base = inverse(mounting)
-        self.T_map_world: Transform = level_camera(tilt) if T_base_camera is None else mounting
+        T_map_first = level_camera(tilt) if T_base_camera is None else mounting
+        self.T_map_world: Transform = T_map_first @ inverse(T_world_first)
         self._T_map_odom_first: Transform | None = None
         self.T_map_odom: Transform = np.eye(4)
 

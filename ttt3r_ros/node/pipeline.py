@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.geometry.se3 import transform_points
+from ttt3r_ros.geometry.se3 import Transform, transform_points
 from ttt3r_ros.node.conversions import nanoseconds
 from ttt3r_ros.node.frames import (
     Epoch,
@@ -87,17 +87,19 @@ class Pipeline:
         self._inform = inform
         self._lock = threading.Lock()  # held while results go out: a reset comes before or after
         self._started = -1  # the epoch that the state belongs to
-        self._epoch = Epoch()
+        self._mounting: Transform | None = None
+        self._epoch: Epoch | None = None  # begins with the first pose
         self._twist = TwistEstimator()
         self._changes: dict[str, Any] = {}  # settings that the reconstructor has yet to take over
         self.report = Report()
 
-    def reset(self) -> None:
+    def reset(self, *, time_jumped: bool = False) -> None:
         """Start a new epoch: nothing of the present one goes out after this returns."""
         with self._lock:
+            if time_jumped:
+                self._transforms.forget()
             self._receiver.start_epoch()
             self._record.clear()
-            self._transforms.forget()
 
     @property
     def device(self) -> str:
@@ -153,13 +155,14 @@ class Pipeline:
             self._publish(frame, names, view, calibrated)
 
     def _start(self, frame: Received, names: FrameNames) -> None:
-        mounting = self._transforms.mounting(names)
-        if mounting is None and self.config.camera_tilt == 0.0:
+        if frame.after_jump:
+            self._transforms.forget()
+        self._mounting = self._transforms.mounting(names)
+        if self._mounting is None and self.config.camera_tilt == 0.0:
             self._inform('no base_frame and no camera_tilt: the first image is taken as level')
-        self._epoch = Epoch(mounting, self.config.camera_tilt)
+        self._epoch = None
         self._twist = TwistEstimator()
         self._record.clear()
-        self._transforms.forget()
         self._reconstructor.reset()
         self._started = frame.epoch
 
@@ -169,11 +172,13 @@ class Pipeline:
         config, out = self.config, self._outputs
         header = Header(stamp=frame.stamp, frame_id=names.camera)
         valid = valid_points(view, config)
-        self._publish_motion(frame.stamp, names, view)
+        if self._epoch is None:
+            self._epoch = Epoch(view.T_world_camera, self._mounting, config.camera_tilt)
+        self._publish_motion(frame.stamp, names, view, self._epoch)
         out.send_images(view, valid, header)
         out.send_points(view, valid, header, organized=config.organized_points)
         out.send_estimate(view.input_intrinsics, header)
-        self._add_to_map(frame.stamp, names, view, valid)
+        self._add_to_map(frame.stamp, names, view, valid, self._epoch.T_map_world)
         now = time.monotonic()
         latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
         self._statistics.publish(now, latency, now - frame.received)
@@ -183,11 +188,13 @@ class Pipeline:
             calibrated=calibrated,
         )
 
-    def _publish_motion(self, stamp: Time, names: FrameNames, view: View) -> None:
-        T_map_odom = np.eye(4) if self.config.publish_odom_tf else self._follow(stamp, names, view)
-        pose = self._epoch.odom_base(view.T_world_camera)
+    def _publish_motion(self, stamp: Time, names: FrameNames, view: View, epoch: Epoch) -> None:
+        T_map_odom: Transform | None = np.eye(4)
+        if not self.config.publish_odom_tf:
+            T_map_odom = self._follow(stamp, names, view, epoch)
+        pose = epoch.odom_base(view.T_world_camera)
         twist = self._twist.update(nanoseconds(stamp) / 1e9, pose)
-        covariance = self._epoch.odom_covariance(
+        covariance = epoch.odom_covariance(
             view.T_world_camera, camera_covariance(view, self.config.covariance_scale)
         )
         velocity = twist_covariance(covariance, pose, self._twist.interval)
@@ -195,12 +202,14 @@ class Pipeline:
         self._transforms.send(names, stamp, T_map_odom, pose)
         header = Header(stamp=stamp, frame_id=names.odom)
         self._outputs.send_odometry(motion, header, names.base)
-        T_map_camera = self._epoch.T_map_world @ view.T_world_camera
+        T_map_camera = epoch.T_map_world @ view.T_world_camera
         self._record.add_pose(T_map_camera, pose, header)
         if self._outputs.wanted('path'):
             self._outputs.send('path', self._record.path_message(header))
 
-    def _follow(self, stamp: Time, names: FrameNames, view: View) -> NDArray[np.float64] | None:
+    def _follow(
+        self, stamp: Time, names: FrameNames, view: View, epoch: Epoch
+    ) -> Transform | None:
         """Return map -> odom with the odometry of another source; None if that is silent."""
         try:
             odometry = self._transforms.odometry(names, stamp)
@@ -208,17 +217,19 @@ class Pipeline:
             self._statistics.count('without odometry')
             self._warn(f'no {names.map} -> {names.odom} for this image: {error}')
             return None
-        return self._epoch.follow_odometry(view.T_world_camera, odometry)
+        return epoch.follow_odometry(view.T_world_camera, odometry)
 
     def _add_to_map(
-        self, stamp: Time, names: FrameNames, view: View, valid: NDArray[np.bool_]
+        self,
+        stamp: Time,
+        names: FrameNames,
+        view: View,
+        valid: NDArray[np.bool_],
+        T_map_world: Transform,
     ) -> None:
-        T_map_points = self._epoch.T_map_world
-        points: NDArray[Any] = view.points
+        points, T_map_points = view.points, T_map_world @ view.T_world_camera
         if self.config.points_source == 'network_world' and view.world_points is not None:
-            points = view.world_points
-        else:
-            T_map_points = T_map_points @ view.T_world_camera
+            points, T_map_points = view.world_points, T_map_world
         self._record.add_points(
             transform_points(T_map_points, points[valid]),
             view.image[valid],

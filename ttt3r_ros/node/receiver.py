@@ -37,11 +37,13 @@ class Received:
     :param msg: the message as it came
     :param received: monotonic seconds
     :param epoch: number of the epoch it belongs to
+    :param after_jump: whether it is the first after a jump back of the stamps
     """
 
     msg: Any
     received: float
     epoch: int
+    after_jump: bool = False
 
     @property
     def stamp(self) -> Time:
@@ -192,8 +194,8 @@ class ImageReceiver:
             verdict = self._stamps.judge(stamp, self._simulated_time())
             if verdict is Verdict.JUMP:
                 self._epoch += 1
-            epoch = self._epoch
-            fits = verdict is Verdict.DROP or self.queue.put(Received(msg, now, epoch))
+            frame = Received(msg, now, self._epoch, verdict is Verdict.JUMP)
+            fits = verdict is Verdict.DROP or self.queue.put(frame)
         if verdict is Verdict.DROP:
             self._statistics.count('out of order')
         if verdict is Verdict.JUMP:

@@ -281,7 +281,7 @@ class ReconstructionNode(LifecycleNode):
         if receiver is None or pipeline is None:
             return
         if receiver.clock_jumped(self.get_clock().now().nanoseconds):
-            pipeline.reset()
+            pipeline.reset(time_jumped=True)
             self._announce_epoch('the clock was set back')
 
     def _announce_epoch(self, cause: str) -> None:
