@@ -1,3 +1,4 @@
+from dataclasses import replace
 import json
 from pathlib import Path
 
@@ -117,6 +118,24 @@ def test_first_predictions_are_sane() -> None:
 def test_unknown_presets_are_refused() -> None:
     with pytest.raises(ValueError, match='preset'):
         new_network('huge', 1)
+
+
+def test_the_first_phase_leaves_the_decoder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = replace(TINY[1], recurrent=False)
+    monkeypatch.setattr('ttt3r_ros.training.settings.CURRICULUM', (first,))
+    run = TrainingRun(tmp_path, SETTINGS)
+    before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
+    parts = run.train_step()
+    assert parts['turn'] > 0  # poses are scored, at rest
+    changed = {
+        name.split('.')[0]
+        for name, p in run.network.named_parameters()
+        if not torch.equal(p, before[name])
+    }
+    assert {'patch_embed', 'enc_blocks', 'decoder_embed', 'downstream_head'} <= changed
+    assert not changed & {'dec_blocks', 'dec_blocks_state', 'pose_retriever', 'motion'}
 
 
 @torch.no_grad()
