@@ -11,7 +11,7 @@ from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, viewing_rays
 
 _LEAST_SHARED = 0.5  # of the last keyframe's points
-_MOST_POINTS = 150  # that are refined together; more cost time and add nothing
+_MOST_POINTS = 400  # that are refined together
 _FEWEST_POINTS = 20
 _ITERATIONS = 4
 _ROBUST = 1.0  # pixels
@@ -32,7 +32,9 @@ def is_due(landmarks: LandmarkMap, frames_since: int, width: int, config: Tracke
     if shared.sum() < max(1.0, _LEAST_SHARED * known.sum()):
         return True
     motion = np.linalg.norm(points.pixels[shared] - before[shared], axis=1)
-    return float(np.median(motion)) > config.keyframe_motion * width
+    # A young map is refined after less motion: its depths are still the network's alone.
+    age = min(1.0, len(landmarks.seen) / config.window)
+    return float(np.median(motion)) > age * config.keyframe_motion * width
 
 
 def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking.pose import Array, viewing_rays
+from ttt3r_ros.tracking.scale import rescale_pose
 
 _MOST_COUNTED = 10  # network depths in a mean; later ones weigh no less, for the network learns
 
@@ -120,15 +121,13 @@ class LandmarkMap:
 
     def rescale(self, log_scale: float, centre: Array) -> None:
         """
-        Scale the map about a place: what is seen from there does not change.
+        Scale the map about a place; the images of a camera there do not change.
 
         :param centre: in the world [3]
         """
         self.points.log_depth += log_scale
         self.points.prior += log_scale
-        poses = inverse(self.T_camera_world)
-        poses[:, :3, 3] = centre + np.exp(log_scale) * (poses[:, :3, 3] - centre)
-        self.T_camera_world = inverse(poses)
+        self.T_camera_world = rescale_pose(self.T_camera_world, log_scale, centre)
 
     def add_keyframe(
         self, T_camera_world: Transform, rows: NDArray[np.int64], pixels: Array

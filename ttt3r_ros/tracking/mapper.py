@@ -15,7 +15,7 @@ from ttt3r_ros.tracking.frame import TrackingFrame
 from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, project, viewing_rays
 from ttt3r_ros.tracking.relocalise import Places, Relocalisation
-from ttt3r_ros.tracking.scale import NetworkScale, median_ratio
+from ttt3r_ros.tracking.scale import NetworkScale, median_ratio, rescale_pose
 
 _TRIANGULATED = 0.05  # radians between rays, about: the depth is then good to a few per cent
 _BLURRED = 0.35  # sharpness, relative to that of the keyframes, at which nothing is to be seen
@@ -82,6 +82,7 @@ class Mapper:
         """
         self.landmarks = LandmarkMap(T_camera_world)
         self._scale = NetworkScale(self._config.scale_frames)
+        self._young = True  # the map's first keyframe is still in it
         self._end_keyframe(frame, np.eye(4), log_scale)
 
     def learn(self, frame: TrackingFrame, sighting: Sighting) -> tuple[Transform, float]:
@@ -93,7 +94,8 @@ class Mapper:
         """
         pose, landmarks = sighting.T_camera_world, self.landmarks
         landmarks.mark_followed(sighting.rows, sighting.pixels)
-        log_scale = self._weigh_network(frame, pose, sighting.rows[sighting.agree])
+        rows = sighting.rows[sighting.agree]
+        pose, log_scale = self._weigh_network(frame, pose, rows)
         self._frames_since += 1
         width = frame.gray.shape[1]
         if keyframes.is_due(landmarks, self._frames_since, width, self._config):
@@ -101,29 +103,37 @@ class Mapper:
             if self._config.refine:
                 keyframes.refine(landmarks, frame.camera_matrix, self._config)
                 pose = landmarks.T_camera_world[-1]
+                log_scale = -median_ratio(self._log_ratio(frame, pose, rows))
             if len(landmarks.T_camera_world) > self._config.window:
                 landmarks.drop_oldest(frame.camera_matrix)
+                self._young = False
             self._end_keyframe(frame, sighting.motion, log_scale)
         return pose, log_scale
 
     def _weigh_network(
         self, frame: TrackingFrame, pose: Transform, rows: NDArray[np.int64]
-    ) -> float:
-        """Average the network's depths into points and scale; return the frame's log-scale."""
+    ) -> tuple[Transform, float]:
+        """Average the network's depths into points and scale; return pose and log-scale."""
         landmarks = self.landmarks
-        pixels = landmarks.points.pixels[rows]
-        depth = landmarks.local_points(frame.camera_matrix, pose)[rows, 2]
-        log_ratio = frame.look_up(pixels) - np.log(depth)
+        log_ratio = self._log_ratio(frame, pose, rows)
         known = np.isfinite(log_ratio)
         ratio = median_ratio(log_ratio)
         landmarks.average_depth(rows[known], log_ratio[known] - ratio)
         if not self._config.refine:
             landmarks.points.log_depth[rows] = landmarks.points.prior[rows]
         step = self._scale.follow(ratio)
-        centre = inverse(pose)[:3, 3]
+        # A young map is scaled about its start: the whole path was as wrong as the scale. An old
+        # one about the camera, whose pose then stays where it is: the start is out of sight.
+        centre = inverse(landmarks.T_camera_world[0] if self._young else pose)[:3, 3]
         landmarks.rescale(step, centre)
         self._places.rescale(step, centre)
-        return step - ratio
+        return rescale_pose(pose, step, centre), step - ratio
+
+    def _log_ratio(self, frame: TrackingFrame, pose: Transform, rows: NDArray[np.int64]) -> Array:
+        """Compare the network's depths with those of the map; nan where not known [N]."""
+        depth = self.landmarks.local_points(frame.camera_matrix, pose)[rows, 2]
+        known = frame.look_up(self.landmarks.points.pixels[rows])
+        return np.asarray(known - np.log(np.maximum(depth, 1e-3)))
 
     def _end_keyframe(self, frame: TrackingFrame, motion: Transform, log_scale: float) -> None:
         """Add new points where there are few, and remember the place."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking.frame import TrackingFrame
 from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
+from ttt3r_ros.tracking.scale import rescale_pose
 
 _KEYPOINTS = 500
 _PLACES = 5
@@ -57,11 +58,9 @@ class Places:
     def rescale(self, log_scale: float, centre: Array) -> None:
         """Follow a scaling of the map about a place in the world [3]."""
         for index, place in enumerate(self._places):
-            pose = inverse(place.T_camera_world)
-            pose[:3, 3] = centre + np.exp(log_scale) * (pose[:3, 3] - centre)
-            self._places[index] = replace(
-                place, T_camera_world=inverse(pose), log_scale=place.log_scale + log_scale
-            )
+            pose = rescale_pose(place.T_camera_world, log_scale, centre)
+            log_scale_there = place.log_scale + log_scale
+            self._places[index] = replace(place, T_camera_world=pose, log_scale=log_scale_there)
 
     def find(self, frame: TrackingFrame) -> Relocalisation | None:
         """Look for the frame among the places, the latest first; None where it is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking.pose import Array
 
 _FEWEST = 8  # depths that make a ratio
@@ -32,6 +33,18 @@ class NetworkScale:
         """
         self._count += 1
         return log_ratio / min(self._count, self._frames)
+
+
+def rescale_pose(T_camera_world: Transform, log_scale: float, centre: Array) -> Transform:
+    """
+    Scale the world about a place, and cameras with it.
+
+    :param T_camera_world: one pose or more [..., 4, 4]
+    :param centre: of the scaling, in the world, metres [3]
+    """
+    poses = inverse(T_camera_world)
+    poses[..., :3, 3] = centre + np.exp(log_scale) * (poses[..., :3, 3] - centre)
+    return inverse(poses)
 
 
 def median_ratio(log_ratios: Array) -> float:
