@@ -90,7 +90,9 @@ def adjust(problem: BundleProblem, iterations: int) -> tuple[Array, Array]:
     )
     cost.value(result.x)
     poses = cost.poses(result.x).T_camera_world
-    return np.stack([orthonormalise(pose) for pose in poses]), cost.log_depth
+    for k in range(problem.fixed, len(poses)):
+        poses[k] = orthonormalise(poses[k])
+    return poses, cost.log_depth
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""Corners and flow."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ttt3r_ros.tracking.features import detect, follow, sharpness
+
+NONE = np.zeros((0, 2), np.float32)
+
+
+@pytest.fixture
+def picture():
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(0, 255, (60, 80)).astype(np.float32)
+    return (
+        cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    )
+
+
+def test_corners_are_spread_over_the_image(picture):
+    corners = detect(picture, NONE, 200)
+    assert len(corners) > 150
+    cells, _, _ = np.histogram2d(*corners.T, bins=(4, 3), range=((0, 320), (0, 240)))
+    assert cells.min() >= 5
+
+
+def test_new_corners_keep_away_from_those_taken(picture):
+    taken = detect(picture, NONE, 60)
+    fresh = detect(picture, taken, 100)
+    distance = np.linalg.norm(fresh[:, None] - taken[None], axis=-1)
+    assert len(fresh) > 20
+    assert distance.min() > 5
+
+
+def test_nothing_is_found_in_an_even_image():
+    assert len(detect(np.full((240, 320), 90, np.uint8), NONE, 100)) == 0
+
+
+def test_a_shift_is_followed_and_what_leaves_is_not(picture):
+    shift = np.array([7.5, -4.25], np.float32)
+    moved = cv2.warpAffine(picture, np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (320, 240))
+    corners = detect(picture, NONE, 150)
+    there, good = follow(picture, moved, corners, corners)
+    stays = ((corners + shift > 20) & (corners + shift < [300, 220])).all(axis=1)
+    assert good[stays].mean() > 0.95
+    error = np.abs(there[good] - corners[good] - shift).max(axis=1)
+    assert np.median(error) < 0.05
+    assert error.max() < 0.6
+    gone = ((corners + shift)[:, 0] > 320) | ((corners + shift)[:, 1] < 0)
+    assert not good[gone].any()
+
+
+def test_blur_is_less_sharp(picture):
+    assert sharpness(cv2.GaussianBlur(picture, (0, 0), 4)) < 0.3 * sharpness(picture)

@@ -1,0 +1,241 @@
+"""The tracker on a rendered room: exact depth, bad depth, losses, and its promises."""
+
+import cv2
+import numpy as np
+import pytest
+from room import CAMERA, MAPPING, feed, handheld, render, small_points
+from scipy.spatial.transform import Rotation
+
+from ttt3r_ros.errors import ImageError
+from ttt3r_ros.evaluation.trajectories import umeyama
+from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
+from ttt3r_ros.geometry.se3 import inverse, rotation_angle
+from ttt3r_ros.io.sequence import open_sequence
+from ttt3r_ros.tracking.pnp import PnpTracker, TrackerConfig
+
+FRAMES = 30
+GLOBAL_SHUTTER = TrackerConfig(rolling_shutter=0.0, features=250)
+
+
+@pytest.fixture(scope='module')
+def film():
+    poses = handheld(FRAMES)
+    return poses, [render(pose) for pose in poses]
+
+
+def tracker():
+    return PnpTracker(GLOBAL_SHUTTER)
+
+
+def errors(estimated, truth):
+    """Return the position error after alignment by a similarity, and the scale of the track."""
+    positions, true = np.array(estimated)[:, :3, 3], truth[: len(estimated), :3, 3]
+    similarity = umeyama(positions, true, True)
+    distance = np.linalg.norm(similarity.apply(positions) - true, axis=1)
+    return np.sqrt(np.mean(distance**2)), 1 / similarity.scale
+
+
+def test_exact_depth_gives_the_exact_path(film):
+    poses, frames = film
+    track = tracker()
+    found = [feed(track, image, depth, poses[0]) for image, depth in frames]
+    assert [one.status for one in found] == ['first'] + ['tracked'] * (FRAMES - 1)
+    estimated = np.array([one.T_world_camera for one in found])
+    assert np.abs(estimated[:, :3, 3] - poses[:, :3, 3]).max() < 0.01  # of a path of 0.5 m
+    assert rotation_angle(inverse(estimated) @ poses).max() < 0.005
+    assert np.allclose([one.depth_scale for one in found], 1, atol=0.03)
+
+
+def test_depth_that_is_wrong_and_jitters_is_made_consistent(film):
+    poses, frames = film
+    rng, track, found = np.random.default_rng(3), tracker(), []
+    height, width = frames[0][1].shape
+    scales = np.exp(rng.normal(0, 0.2, FRAMES))
+    for (image, depth), scale in zip(frames, scales, strict=True):
+        field = np.exp(0.2 * cv2.resize(rng.normal(size=(3, 4)), (width, height)))
+        found.append(feed(track, image, np.float32(depth * scale * field)))
+    error, size = errors([one.T_world_camera for one in found], poses)
+    assert error < 0.012
+    assert 0.75 < size < 1.3
+    corrected = np.log([one.depth_scale * scale for one, scale in zip(found, scales, strict=True)])
+    assert np.std(corrected[FRAMES // 2 :]) < 0.5 * np.std(np.log(scales[FRAMES // 2 :]))
+
+
+def test_refining_beats_the_mean_of_the_network(film):
+    """Depth with the same error in each frame does not average out: triangulation removes it."""
+    poses, frames = film
+    tilt = np.linspace(-0.5, 0.5, frames[0][1].shape[1], dtype=np.float32)
+    results = []
+    for refine in (True, False):
+        config = TrackerConfig(rolling_shutter=0.0, features=250, refine=refine)
+        track = PnpTracker(config)
+        found = [feed(track, image, depth * np.exp(tilt)) for image, depth in frames]
+        results.append(errors([one.T_world_camera for one in found], poses)[0])
+    assert results[0] < 0.6 * results[1]
+
+
+def test_triangulated_points_have_the_true_depth(film):
+    _, frames = film
+    track = tracker()
+    for image, depth in frames:
+        found = feed(track, image, depth)
+    assert len(found.landmark_depth) > 50
+    points = small_points(frames[-1][1])
+    x, y = np.round(found.landmark_pixels).astype(int).T
+    ratio = found.landmark_depth / points[np.clip(y, 0, 59), np.clip(x, 0, 79), 2]
+    assert abs(np.median(ratio) - 1) < 0.02
+
+
+def test_standing_still_stays_in_place(film):
+    _, frames = film
+    track = tracker()
+    for _ in range(25):
+        found = feed(track, *frames[0])
+    assert found.status == 'tracked'
+    assert np.abs(found.T_world_camera - np.eye(4)).max() < 1e-3
+
+
+def test_darkness_repeats_the_last_pose_until_there_is_light(film):
+    poses, frames = film
+    track = tracker()
+    for image, depth in frames[:10]:
+        before = feed(track, image, depth)
+    jump = np.eye(4)
+    jump[0, 3] = 5.0
+    for _ in range(3):
+        dark = feed(track, np.zeros_like(frames[0][0]), frames[0][1], jump)
+        assert dark.status == 'lost'
+        assert dark.covariance is None
+        assert np.array_equal(dark.T_world_camera, before.T_world_camera)
+    again = feed(track, *frames[10])
+    assert again.status == 'tracked'
+    assert np.abs(again.T_world_camera - poses[10]).max() < 0.02
+
+
+def test_a_place_seen_before_is_found_again(film):
+    poses, frames = film
+    track = tracker()
+    for image, depth in frames[:12]:
+        feed(track, image, depth)
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_rotvec([0, 1.2, 0]).as_matrix()
+    away, away_depth = render(turned, seed=5)
+    assert feed(track, away, away_depth).status == 'network'
+    back = feed(track, *frames[4])
+    assert back.status == 'tracked'
+    assert np.abs(back.T_world_camera - poses[4]).max() < 0.05
+    assert back.depth_scale == pytest.approx(1, abs=0.05)
+
+
+def test_a_cut_takes_the_motion_of_the_network(film):
+    _, frames = film
+    track = tracker()
+    network = np.eye(4)
+    network[0, 3] = 10.0  # where the network thinks it is does not matter, but how it moved
+    for image, depth in frames[:5]:
+        before = feed(track, image, depth, network)
+    moved = network.copy()
+    moved[:3, 3] += [0.5, 0.1, -0.2]
+    other, depth = render(np.eye(4), seed=7)
+    cut = feed(track, other, depth, moved)
+    assert cut.status == 'network'
+    expected = before.T_world_camera @ inverse(network) @ moved
+    assert np.allclose(cut.T_world_camera, expected, atol=1e-6)
+
+
+def test_a_new_image_size_goes_on_with_the_network(film):
+    _, frames = film
+    track = tracker()
+    feed(track, *frames[0])
+    image = cv2.resize(frames[1][0], (200, 150))
+    mapping = ImageMapping(200, 150, 80, 60, 0.4, 0.4, 0, 0)
+    points = small_points(frames[1][1])
+    camera = mapping.to_input(MAPPING.to_output(CAMERA))
+    found = track.add(image, points, np.ones((60, 80), np.float32), mapping, camera, np.eye(4))
+    assert found.status in ('network', 'tracked')
+    assert np.isfinite(found.T_world_camera).all()
+
+
+def test_images_larger_than_the_limit_give_the_same_path():
+    poses = handheld(12)
+    large = Intrinsics.centred(640, 480, 560.0)
+    mapping = ImageMapping(640, 480, 80, 60, 0.125, 0.125, 0, 0)
+    config = TrackerConfig(rolling_shutter=0.0, image_size=320)
+    track = PnpTracker(config)
+    for pose in poses:
+        image, depth = render(pose, camera=large)
+        points = small_points(cv2.resize(depth, (320, 240), interpolation=cv2.INTER_AREA))
+        found = track.add(image, points, np.ones((60, 80), np.float32), mapping, large, np.eye(4))
+    assert np.abs(found.T_world_camera - poses[-1]).max() < 0.01
+
+
+def test_reset_starts_anew_at_the_given_pose(film):
+    _, frames = film
+    track = tracker()
+    for image, depth in frames[:4]:
+        feed(track, image, depth)
+    track.reset()
+    start = np.eye(4)
+    start[1, 3] = 2.0
+    found = feed(track, *frames[4], start)
+    assert found.status == 'first'
+    assert np.array_equal(found.T_world_camera, start)
+
+
+def test_the_same_images_give_the_same_poses(film):
+    _, frames = film
+    runs = []
+    for _ in range(2):
+        track = tracker()
+        runs.append([feed(track, image, depth).T_world_camera for image, depth in frames[:15]])
+    assert np.array_equal(*runs)
+
+
+def test_covariance_grows_as_points_become_few(film):
+    _, frames = film
+    traces = []
+    for features in (60, 400):
+        track = PnpTracker(TrackerConfig(rolling_shutter=0.0, features=features))
+        for image, depth in frames[:4]:
+            found = feed(track, image, depth)
+        assert np.allclose(found.covariance, found.covariance.T)
+        assert np.linalg.eigvalsh(found.covariance).min() > 0
+        assert np.sqrt(np.diag(found.covariance)).max() < 0.05
+        traces.append(np.trace(found.covariance))
+    assert traces[0] > 2 * traces[1]
+
+
+def test_depth_without_use_is_not_followed(film):
+    _, frames = film
+    track = tracker()
+    for image, depth in frames[:3]:
+        found = feed(track, image, np.full_like(depth, np.nan))
+    assert found.status == 'network'
+    assert np.isfinite(found.T_world_camera).all()
+
+
+@pytest.mark.parametrize('shape', [(10, 10, 3), (240, 320, 4), (240, 320)])
+def test_images_of_a_wrong_shape_are_named(film, shape):
+    with pytest.raises(ImageError, match='image is'):
+        feed(tracker(), np.zeros(shape, np.uint8), film[1][0][1])
+
+
+def test_real_images_with_bad_depth(shared):
+    sequence = open_sequence(shared / 'data' / 'seven_scenes_seq')
+    mapping = ImageMapping(640, 480, 96, 72, 0.15, 0.15, 0, 0)
+    camera = Intrinsics.centred(640, 480, 525.0)
+    rng, track, estimated, truth = np.random.default_rng(0), PnpTracker(), [], []
+    for index in range(60, 160, 2):
+        frame = sequence[index]
+        depth = np.nan_to_num(frame.depth(), nan=2.0)
+        field = np.exp(0.2 * cv2.resize(rng.normal(size=(3, 4)), (96, 72)) + rng.normal(0, 0.2))
+        small = cv2.resize(depth, (96, 72), interpolation=cv2.INTER_AREA) * field
+        points = (mapping.to_output(camera).rays() * small[..., None]).astype(np.float32)
+        confidence = np.ones((72, 96), np.float32)
+        found = track.add(frame.image(), points, confidence, mapping, camera, np.eye(4))
+        assert found.status in ('first', 'tracked')
+        estimated.append(found.T_world_camera)
+        truth.append(frame.T_world_camera)
+    error, size = errors(estimated, np.array(truth))
+    assert error < 0.04
+    assert 0.7 < size < 1.4
