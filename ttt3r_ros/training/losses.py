@@ -15,7 +15,7 @@ from ttt3r_ros.geometry.quaternion import multiply, rotate
 from ttt3r_ros.training.batches import Batch
 from ttt3r_ros.training.unroll import Unrolled
 
-_CONFIDENCE = 0.5  # weight of the confidence's logarithm: a pixel whose error is this has confidence 1
+_CONFIDENCE = 0.5  # weight of the confidence's logarithm: an error of this has confidence 1
 _WEIGHTS = {'depth': 1.0, 'shape': 1.0, 'edges': 0.7, 'rays': 0.5, 'pose': 0.06}
 # Errors that count as one: translation (m) and quaternion, from the first and the previous frame.
 _UNITS = {'translation': 0.15, 'rotation': 0.06, 'advance': 0.035, 'turn': 0.015}
