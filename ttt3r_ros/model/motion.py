@@ -35,9 +35,9 @@ class Motion(nn.Module):
             nn.Linear(3 * _POOL[0] * _POOL[1], width), nn.GELU(), nn.Linear(width, width)
         )
         # what moving the window by (x, y) means, as a share of the search radius
-        offset = (torch.arange(side) - self.radius) / self.radius
-        shifts = torch.stack([offset.repeat(side), offset.repeat_interleave(side)])
-        self.register_buffer('shifts', shifts)
+        offset = [(step - self.radius) / self.radius for step in range(side)]
+        shifts = [offset * side, [y for y in offset for _ in range(side)]]
+        self.register_buffer('shifts', torch.tensor(shifts))
         self.shifts: Tensor
 
     def forward(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:

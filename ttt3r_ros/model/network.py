@@ -26,6 +26,7 @@ from ttt3r_ros.model.encoder import (
 )
 from ttt3r_ros.model.evidence import Evidence, Memory
 from ttt3r_ros.model.heads import DptHeads, LinearHeads, Tokens
+from ttt3r_ros.model.initial import normal
 from ttt3r_ros.model.layers import DecoderBlock, layer_norm
 from ttt3r_ros.model.motion import Motion, appearance
 from ttt3r_ros.model.pose_memory import PoseMemory
@@ -94,15 +95,12 @@ class Network(nn.Module):
         self.decoder_embed = nn.Linear(config.encoder_width, width)
         self.dec_blocks = _decoder_blocks(width, config.decoder_heads, depth)
         self.dec_norm = layer_norm(width)
-        # Values are given because filling them in on the meta device imports torch._dynamo (slow).
         tokens, features = config.state_tokens, config.encoder_width
-        self.register_tokens = nn.Embedding(
-            tokens, features, _weight=torch.randn(tokens, features)
-        )
+        self.register_tokens = nn.Embedding(tokens, features, _weight=normal(tokens, features))
         self.decoder_embed_state = nn.Linear(config.encoder_width, width)
         self.dec_blocks_state = _decoder_blocks(width, config.state_heads, depth)
         self.dec_norm_state = layer_norm(width)
-        self.pose_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.pose_token = nn.Parameter(normal(1, 1, width, std=0.02))
         self.pose_retriever = PoseMemory(config)
         self.downstream_head = (DptHeads if config.head == 'dpt' else LinearHeads)(config)
         if config.motion_radius:

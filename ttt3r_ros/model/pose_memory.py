@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ttt3r_ros.model.config import NetworkConfig
+from ttt3r_ros.model.initial import normal
 from ttt3r_ros.model.layers import DecoderBlock
 
 
@@ -19,8 +20,8 @@ class PoseMemory(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         width, heads = config.decoder_width, config.decoder_heads
-        self.mem = nn.Parameter(torch.randn(1, config.memory_slots, 2 * width) * 0.02)
-        self.masked_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.mem = nn.Parameter(normal(1, config.memory_slots, 2 * width, std=0.02))
+        self.masked_token = nn.Parameter(normal(1, 1, width, std=0.02))
         self.proj_q = nn.Linear(config.encoder_width, width)
         depth = config.memory_depth
         self.read_blocks = nn.ModuleList(DecoderBlock(2 * width, heads) for _ in range(depth))
