@@ -1,5 +1,7 @@
 """The stateful class, with tiny random networks and without tracking unless said."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from ttt3r_ros.devices import choose_device, choose_precision
 from ttt3r_ros.errors import ImageError, ReconstructionError
 from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.model.checkpoint import save_safetensors
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -137,6 +140,31 @@ def test_a_state_that_explodes_starts_anew_where_it_was(images):
     np.testing.assert_allclose(after.T_world_camera, wanted, atol=1e-5)
 
 
+def test_preparing_ahead_in_another_thread_changes_nothing(images):
+    network = build(PRESETS['small'])
+    wanted = reconstruct(images, network)
+    ahead = Reconstructor(network=network)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ahead.prepare, images[0])
+        for index, view in enumerate(wanted):
+            prepared = waiting.result()
+            if index + 1 < len(images):
+                waiting = pool.submit(ahead.prepare, images[index + 1])
+            found = ahead.add(prepared)
+            np.testing.assert_array_equal(found.points, view.points)
+            np.testing.assert_array_equal(found.T_world_camera, view.T_world_camera)
+            assert found.input_intrinsics == view.input_intrinsics
+
+
+def test_the_world_head_is_loaded_only_when_wanted(images, tmp_path):
+    path = tmp_path / 'w.safetensors'
+    save_safetensors(path, build().state_dict(), TINY)
+    plain = Reconstructor(ReconstructorConfig(weights=str(path)))
+    assert plain.add(images[0], world=True).world_points is None
+    config = ReconstructorConfig(weights=str(path), world_head=True)
+    assert Reconstructor(config).add(images[0], world=True).world_points is not None
+
+
 def test_a_bad_image_changes_nothing(images):
     disturbed = Reconstructor(network=build())
     for image in images[:2]:
@@ -188,6 +216,9 @@ def test_settings_are_checked():
     with pytest.raises(ValueError, match='float16'):
         choose_precision('float16', torch.device('cpu'))
     assert choose_precision('auto', torch.device('cpu')) == torch.float32
+    assert choose_precision('int8', torch.device('cpu')) == torch.float32
+    with pytest.raises(ValueError, match='int8'):
+        choose_precision('int8', torch.device('cuda'))
 
 
 def test_bfloat16_is_close_to_float32(images):
@@ -196,3 +227,13 @@ def test_bfloat16_is_close_to_float32(images):
     assert rounded.points.dtype == np.float32
     error = np.linalg.norm(rounded.points - exact.points) / np.linalg.norm(exact.points)
     assert 0 < error < 0.1
+
+
+def test_int8_is_close_to_float32_and_leaves_the_network_alone(images, monkeypatch):
+    monkeypatch.setattr('ttt3r_ros.model.quantise.SMALLEST', 0)
+    network = build()
+    exact = reconstruct(images[:3], network)[-1]
+    rounded = reconstruct(images[:3], network, precision='int8')[-1]
+    error = np.linalg.norm(rounded.points - exact.points) / np.linalg.norm(exact.points)
+    assert 0 < error < 0.1
+    np.testing.assert_array_equal(reconstruct(images[:3], network)[-1].points, exact.points)

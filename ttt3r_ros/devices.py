@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+INT8 = 'int8'
+"""Precision of matrices that are kept and multiplied as 8-bit integers, on a CPU."""
+
 PRECISIONS = {
     'float32': torch.float32,
     'bfloat16': torch.bfloat16,
@@ -33,18 +36,24 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """
-    Resolve a precision.
+    Resolve a precision to the type of the tensors between layers.
 
-    :param name: auto, or one of `PRECISIONS`; auto is float32 on a CPU, bfloat16 on a GPU that
-        has it, float16 on others
-    :raises ValueError: unknown, or float16 on a CPU
+    :param name: auto, one of `PRECISIONS`, or `INT8`; auto is float32 on a CPU, bfloat16 on a GPU
+        that has it, float16 on others; INT8 is float32
+    :raises ValueError: unknown, float16 on a CPU, or INT8 elsewhere
     """
+    if name == INT8:
+        if device.type != 'cpu':
+            raise ValueError('precision is int8; on a GPU choose bfloat16 or float16')
+        return torch.float32
     if name == 'auto':
         if device.type == 'cpu':
             return torch.float32
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if name not in PRECISIONS:
-        raise ValueError(f'precision is {name!r}; choose auto or one of {", ".join(PRECISIONS)}')
+        raise ValueError(
+            f'precision is {name!r}; choose auto, {INT8} or one of {", ".join(PRECISIONS)}'
+        )
     if name == 'float16' and device.type == 'cpu':
         raise ValueError('precision is float16; on a CPU choose float32 or bfloat16')
     return PRECISIONS[name]

@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from ttt3r_ros.devices import PRECISIONS, choose_device, choose_precision
+from ttt3r_ros.devices import INT8, PRECISIONS, choose_device, choose_precision
 from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.geometry import se3
-from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics, focal_from_points
+from ttt3r_ros.geometry.camera import (
+    ImageMapping,
+    Intrinsics,
+    focal_from_corner,
+    focal_from_points,
+)
 from ttt3r_ros.model.checkpoint import load_network
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.encoder import Encoded
 from ttt3r_ros.model.network import Network, Prediction, State
+from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import fit_image, to_tensor
 from ttt3r_ros.settings import check_settings, setting
@@ -46,7 +52,12 @@ class ReconstructorConfig:
     )
     device: str = setting('auto', 'auto, cpu, cuda or cuda:N.')
     precision: str = setting(
-        'auto', 'Number format of the network.', choices=('auto', *PRECISIONS)
+        'auto',
+        'Number format of the network; int8 (CPU): of its large matrices, the rest in float32.',
+        choices=('auto', *PRECISIONS, INT8),
+    )
+    world_head: bool = setting(
+        False, 'Load the head for points in the world frame, if the weights have one.'
     )
     update_rule: str = setting(
         'ttt3r', 'How a frame changes the state.', choices=tuple(UPDATE_RULES), runtime=True
@@ -75,6 +86,16 @@ class ReconstructorConfig:
             raise ValueError('reset_interval is 1; each part needs 2 frames, and 0 never resets')
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """An image with all that can be computed before its turn; from `Reconstructor.prepare`."""
+
+    image: NDArray[np.uint8]  # as it was given [H, W, 3]
+    small: NDArray[np.uint8]  # as the network sees it [h, w, 3]
+    mapping: ImageMapping  # from the one to the other
+    encoded: Encoded
+
+
 class Reconstructor:
     """
     A camera's images, one after the other, to metric points and poses.
@@ -95,8 +116,13 @@ class Reconstructor:
         self.dtype = choose_precision(self._config.precision, self.device)
         if network is None:
             path = self._config.weights or SHIPPED_WEIGHTS
-            network = load_network(path, preset=self._config.preset)
-        self.network = network.to(self.device, self.dtype)
+            wanted = frozenset({'world'} if self._config.world_head else ())
+            network = load_network(path, preset=self._config.preset, outputs=wanted)
+        if self._config.precision == INT8:
+            network = quantise(network)
+        # with channels last, tokens are feature maps as they lie in memory
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Network = network.to(self.device, self.dtype)
         source = self._config.pose_source
         if source == 'auto':
             source = 'pnp' if network.config.motion_radius else 'network'
@@ -130,9 +156,24 @@ class Reconstructor:
         self._start_chunk(np.eye(4))
 
     @torch.inference_mode()
+    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+        """
+        Do ahead what does not depend on the images before: resize and encode.
+
+        May be called in another thread, while `add` works on an earlier image: with a second core
+        (or enough GPU) the next image is then encoded while this one is decoded.
+
+        :param image: RGB [H, W, 3]
+        :raises ImageError: the image cannot be used
+        """
+        small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
+        encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
+        return Prepared(image, small, mapping, encoded)
+
+    @torch.inference_mode()
     def add(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | Prepared,
         *,
         camera: Intrinsics | None = None,
         update: bool = True,
@@ -141,26 +182,28 @@ class Reconstructor:
         """
         Reconstruct the next image.
 
-        :param image: RGB [H, W, 3]; the size may change from frame to frame
+        :param image: RGB [H, W, 3], or what `prepare` made of it, which gives the same view; the
+            size may change from frame to frame
         :param camera: the image's intrinsics, where they are known
         :param update: whether the state may change
-        :param world: also ask the world head, if the weights have one
+        :param world: also ask the world head, if it is loaded
         :raises ImageError: the image cannot be used; the state is as before
         :raises ReconstructionError: the network's output is not finite; the state starts anew, and
             the trajectory goes on from the last pose
         """
-        small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
-        encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
-        prediction = self._decode(encoded, update=update, world=world)
-        seen = _Seen.download(prediction)
+        frame = image if isinstance(image, Prepared) else self.prepare(image)
+        prediction = self._decode(frame.encoded, update=update, world=world)
+        pinhole = self.network.config.points == 'pinhole'
+        find_focal = focal_from_corner if pinhole else focal_from_points
+        seen = _Seen.download(prediction, find_focal(prediction.points))
         if not seen.is_sound():
             self._start_chunk(self._last_pose)
             raise ReconstructionError(
                 'the network’s output is not finite, or fits no camera; the state starts anew'
             )
         network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
-        view = self._view(seen, network_pose, image, small, mapping, camera)
-        self._end_frame(encoded, network_pose)
+        view = self._view(seen, network_pose, frame, camera)
+        self._end_frame(frame.encoded, network_pose)
         return view
 
     def _decode(self, encoded: Encoded, *, update: bool, world: bool) -> Prediction:
@@ -196,11 +239,10 @@ class Reconstructor:
         self,
         seen: _Seen,
         network_pose: se3.Transform,
-        image: NDArray[np.uint8],
-        small: NDArray[np.uint8],
-        mapping: ImageMapping,
+        frame: Prepared,
         camera: Intrinsics | None,
     ) -> View:
+        mapping = frame.mapping
         estimate = Intrinsics.centred(mapping.width, mapping.height, seen.focal)
         in_input = mapping.to_input(estimate)
         longest = max(mapping.input_width, mapping.input_height)
@@ -215,7 +257,7 @@ class Reconstructor:
         pose, tracking = network_pose, Tracking(status='network')
         if self._tracker:
             tracked = self._tracker.add(
-                image, points, seen.confidence, mapping, camera or smoothed, network_pose
+                frame.image, points, seen.confidence, mapping, camera or smoothed, network_pose
             )
             pose = tracked.T_world_camera
             tracking = Tracking(
@@ -233,7 +275,7 @@ class Reconstructor:
             T_world_camera=pose,
             points=points,
             confidence=seen.confidence,
-            image=small,
+            image=frame.small,
             intrinsics=estimate,
             input_intrinsics=smoothed,
             focal_spread=float(np.std(self._focals)),
@@ -260,9 +302,8 @@ class _Seen:
     health: Health
 
     @classmethod
-    def download(cls, prediction: Prediction) -> _Seen:
-        """Copy from the device, the small numbers in one piece."""
-        focal = focal_from_points(prediction.points)
+    def download(cls, prediction: Prediction, focal: Tensor) -> _Seen:
+        """Copy from the device, the small numbers in one piece, with the focal length [1]."""
         health = torch.cat(list(prediction.health))
         parts = [prediction.translation[0], prediction.quat_wxyz[0], focal, health]
         small = torch.cat([part.float() for part in parts]).cpu().double().numpy()

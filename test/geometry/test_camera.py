@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics, focal_from_points
+from ttt3r_ros.geometry.camera import (
+    ImageMapping,
+    Intrinsics,
+    focal_from_corner,
+    focal_from_points,
+)
 
 CAMERA = Intrinsics(640, 480, 520.0, 530.0, 318.0, 255.0)
 MAPPING = ImageMapping(640, 480, 96, 64, 96 / 640, 72 / 480, 0, 4)
@@ -53,3 +58,11 @@ def test_focal_is_robust_and_batched():
     points[1, 40, 40] = 0  # and one has no direction
     found = focal_from_points(points)
     torch.testing.assert_close(found, torch.tensor([80.0, 80.0]), rtol=2e-2, atol=0)
+
+
+def test_the_focal_length_of_a_pinhole_is_told_by_one_pixel():
+    camera = Intrinsics.centred(32, 24, 27.5)
+    depth = np.random.default_rng(3).uniform(1, 9, (24, 32, 1)).astype(np.float32)
+    points = torch.from_numpy(camera.rays() * depth)[None]
+    assert focal_from_corner(points).item() == pytest.approx(27.5, rel=1e-6)
+    assert focal_from_points(points).item() == pytest.approx(27.5, rel=1e-5)

@@ -110,6 +110,17 @@ class ImageMapping:
         return scale, np.array([self.offset_x, self.offset_y], dtype=np.float64)
 
 
+def focal_from_corner(points: Tensor) -> Tensor:
+    """
+    Return the focal length of a pointmap made by a pinhole: any pixel tells it, a corner best.
+
+    :param points: camera-frame points, principal point in the middle of the image [B, H, W, 3]
+    :return: focal length in pixels [B]
+    """
+    corner = points[:, 0, 0]
+    return corner[:, 2] / corner[:, 0] * (-(points.shape[2] - 1) / 2)
+
+
 def focal_from_points(points: Tensor, iterations: int = 10) -> Tensor:
     """
     Find the focal length that best explains a pointmap, by Weiszfeld's iterations (DUSt3R, 3.3).

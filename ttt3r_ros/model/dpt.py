@@ -132,7 +132,8 @@ class DptHead(nn.Module):
 
 def token_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """Arrange tokens [B, P, C] as an image [B, C, h, w], channels last in memory: no copy."""
-    return tokens.unflatten(1, grid).movedim(-1, 1)
+    batch, _, channels = tokens.shape
+    return tokens.view(batch, *grid, channels).movedim(-1, 1)
 
 
 def upsample(x: Tensor, factor: int) -> Tensor:

@@ -58,7 +58,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, table: Rotation | None) -> Tensor:
         """[B, N, D] to [B, N, D]; without a table there are no positions."""
         batch, count, width = x.shape
-        if count == 1:  # a token alone reads its own value
+        if count == 1 and isinstance(self.qkv, nn.Linear):  # alone, a token reads its own value
             start = 2 * width
             alone: Tensor = F.linear(x, self.qkv.weight[start:], self.qkv.bias[start:])
             return self._project(alone)

@@ -48,6 +48,6 @@ def rotate(x: Tensor, table: Rotation) -> Tensor:
     :param x: queries or keys [..., N, d]
     :return: [..., N, d]
     """
-    real, imaginary = x.float().unflatten(-1, (2, 2, -1)).unbind(-2)
+    real, imaginary = x.float().view(*x.shape[:-1], 2, 2, -1).unbind(-2)
     turned = torch.complex(real, imaginary) * table
     return torch.view_as_real(turned).flatten(-3).to(x.dtype)
