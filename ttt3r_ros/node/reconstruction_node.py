@@ -117,6 +117,8 @@ class ReconstructionNode(LifecycleNode):
         try:
             self._config = self._parameters_of_node.read(NodeConfig)
             self._reconstructor_config = self._parameters_of_node.read(ReconstructorConfig)
+            if self._config.points_source == 'network_world':
+                self._reconstructor_config = replace(self._reconstructor_config, world_head=True)
             began = time.monotonic()
             reconstructor = self._make_reconstructor(self._reconstructor_config)
         except (ValueError, RuntimeError, OSError, Ttt3rError) as error:

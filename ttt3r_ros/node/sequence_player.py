@@ -126,6 +126,8 @@ class SequencePlayer(Node):
             msg.header = Header(
                 stamp=stamp_from_nanoseconds(stamp), frame_id=self._config.frame_id
             )
+            with self._answer:
+                self._answered.discard(stamp)  # it may be that of an earlier round
             log.append(f'{stamp} {time.monotonic_ns()}\n')
             self._publish(msg)
             played.append(stamp)

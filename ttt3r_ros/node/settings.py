@@ -46,7 +46,11 @@ class NodeConfig:
     )
 
     min_confidence: float = setting(
-        1.5, 'Points less confident than this are left out (1 keeps all).', ge=1.0, runtime=True
+        1.0,
+        'Points less confident than this are left out; 1 keeps all. See confidence/image for '
+        'the range that a network uses.',
+        ge=1.0,
+        runtime=True,
     )
     max_depth: float = setting(
         20.0,
