@@ -49,7 +49,7 @@ class Motion(nn.Module):
         :return: to be added to the image tokens [B, P, D] and to the pose token [B, 1, D]
         """
         near, far, energy = correlate(current, previous, self.radius)
-        flow = torch.einsum('bkhw,ck->bchw', (far * _SHARPNESS).softmax(1), self.shifts)
+        flow = torch.einsum('bkhw,ck->bchw', (far * _SHARPNESS).softmax(1), self.shifts.float())
         peak, mean = near.amax(1, keepdim=True), near.mean(1, keepdim=True)
         x = torch.cat([2 * near, 2 * far, flow, energy, 2 * peak, 4 * mean], dim=1)
         tokens = self.token(F.gelu(self.mix(x.to(self.mix.weight.dtype))))
