@@ -60,7 +60,9 @@ def disturbed(problem, rng, **changes):
 
 def test_poses_and_depths_are_recovered(known):
     problem = disturbed(known, np.random.default_rng(1))
-    poses, log_depth = adjust(problem, 15)
+    found = adjust(problem, 15)
+    poses, log_depth = found.T_camera_world, found.log_depth
+    assert found.cost < 0.5 * np.sum(((log_depth - problem.prior) / 10) ** 2) + 1e-3
     assert np.array_equal(poses[:2], known.T_camera_world[:2])
     assert rotation_angle(inverse(poses) @ known.T_camera_world).max() < 1e-4
     assert np.abs(poses - known.T_camera_world).max() < 1e-3
@@ -72,7 +74,7 @@ def test_outliers_do_little_harm(known):
     measured = known.measured.copy()
     wrong = rng.choice(len(measured), len(measured) // 10, replace=False)
     measured[wrong] += rng.uniform(-0.1, 0.1, (len(wrong), 2))
-    poses, _ = adjust(disturbed(known, rng, measured=measured), 15)
+    poses = adjust(disturbed(known, rng, measured=measured), 15).T_camera_world
     assert np.abs(poses - known.T_camera_world).max() < 5e-3
 
 
@@ -81,5 +83,5 @@ def test_without_parallax_the_depths_stay_with_the_network(known):
     measured = known.rays[known.point][:, :2]
     prior = known.log_depth + 0.3
     problem = replace(known, T_camera_world=poses, measured=measured, prior=prior, prior_sigma=0.5)
-    _, log_depth = adjust(problem, 10)
+    log_depth = adjust(problem, 10).log_depth
     assert np.allclose(log_depth, prior, atol=0.02)

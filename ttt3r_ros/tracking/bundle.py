@@ -66,12 +66,26 @@ class BundleProblem:
     max_error: float
 
 
-def adjust(problem: BundleProblem, iterations: int) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class Adjusted:
+    """
+    The outcome.
+
+    :param T_camera_world: [F, 4, 4]
+    :param log_depth: [L]
+    :param cost: half the robust sum of squares, pixels and deviations of the prior
+    """
+
+    T_camera_world: Array
+    log_depth: Array
+    cost: float
+
+
+def adjust(problem: BundleProblem, iterations: int) -> Adjusted:
     """
     Refine poses and depths.
 
     :param iterations: of the trust region; each costs about as much as the pose of one image
-    :return: T_camera_world [F, 4, 4], log-depths [L]
     """
     cost = _ReducedCost(problem)
     free = len(problem.T_camera_world) - problem.fixed
@@ -88,11 +102,11 @@ def adjust(problem: BundleProblem, iterations: int) -> tuple[Array, Array]:
             'max_trust_radius': 1.0,
         },
     )
-    cost.value(result.x)
+    value = cost.value(result.x)
     poses = cost.poses(result.x).T_camera_world
     for k in range(problem.fixed, len(poses)):
         poses[k] = orthonormalise(poses[k])
-    return poses, cost.log_depth
+    return Adjusted(poses, cost.log_depth, value)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.geometry.se3 import inverse
 from ttt3r_ros.tracking.bundle import BundleProblem, adjust
 from ttt3r_ros.tracking.config import TrackerConfig
 from ttt3r_ros.tracking.landmarks import LandmarkMap
-from ttt3r_ros.tracking.pose import Array, viewing_rays
+from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 
 _LEAST_SHARED = 0.5  # of the last keyframe's points
 _MOST_POINTS = 400  # that are refined together
 _FEWEST_POINTS = 20
 _ITERATIONS = 4
 _ROBUST = 1.0  # pixels
+_FAR_OFF = 10.0  # pixels; larger errors are left out where a pose starts anew
 
 
 def is_due(landmarks: LandmarkMap, frames_since: int, width: int, config: TrackerConfig) -> bool:
@@ -38,7 +42,11 @@ def is_due(landmarks: LandmarkMap, frames_since: int, width: int, config: Tracke
 
 
 def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) -> None:
-    """Refine the latest keyframe poses and the depths of the points seen most often."""
+    """
+    Refine the latest keyframe poses and the depths of the points seen most often.
+
+    In a young map all poses but the first are refined: they were solved from the network's depths.
+    """
     points, poses = landmarks.points, landmarks.T_camera_world
     seen = np.isfinite(landmarks.seen[:, :, 0])
     seen[points.anchor, np.arange(len(points))] = False  # where it says nothing about the depth
@@ -48,7 +56,7 @@ def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) 
     point, frame = np.nonzero(seen[:, rows].T)
     problem = BundleProblem(
         T_camera_world=poses,
-        fixed=max(1, len(poses) - config.free_poses),
+        fixed=1 if landmarks.young else max(1, len(poses) - config.free_poses),
         anchor=points.anchor[rows],
         rays=viewing_rays(points.anchor_pixels[rows], camera_matrix),
         log_depth=points.log_depth[rows],
@@ -60,7 +68,42 @@ def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) 
         focal=float(camera_matrix[0, 0]),
         max_error=_ROBUST,
     )
-    landmarks.T_camera_world, points.log_depth[rows] = adjust(problem, _ITERATIONS)
+    starts = [problem, *(_restarts(problem) if landmarks.young else ())]
+    best = min((adjust(start, _ITERATIONS) for start in starts), key=lambda end: end.cost)
+    landmarks.T_camera_world, points.log_depth[rows] = best.T_camera_world, best.log_depth
+
+
+def _restarts(problem: BundleProblem) -> list[BundleProblem]:
+    """
+    Begin with other depths: all the same, and near and far exchanged.
+
+    After little motion the images of a scene and of its mirror image in depth hardly differ (the
+    Necker cube), and where the network errs the wrong one may have been taken.
+    """
+    middle = float(np.median(problem.log_depth))
+    flat = np.full_like(problem.log_depth, middle)
+    restarts = (_resolved(problem, depth) for depth in (flat, 2 * middle - problem.log_depth))
+    return [restart for restart in restarts if restart is not None]
+
+
+def _resolved(problem: BundleProblem, log_depth: Array) -> BundleProblem | None:
+    """Solve all poses anew for other depths, one after the other; None where one cannot be."""
+    local = problem.rays * np.exp(log_depth)[:, None]
+    poses = problem.T_camera_world.copy()
+    unit = np.eye(3)
+    for k in range(problem.fixed, len(poses)):
+        seen = (problem.frame == k) & (problem.anchor[problem.point] < k)
+        points = problem.point[seen]
+        to_world = inverse(poses)[problem.anchor[points]]
+        world = np.einsum('lij,lj->li', to_world[:, :3, :3], local[points]) + to_world[:, :3, 3]
+        limit = _FAR_OFF / problem.focal
+        guesses = (poses[k], poses[k - 1])
+        measured = problem.measured[seen]
+        solution = solve_pose(world, measured, unit, guesses, limit, _FEWEST_POINTS)
+        if solution is None:
+            return None
+        poses[k] = solution.T_camera_world
+    return replace(problem, T_camera_world=poses, log_depth=log_depth)
 
 
 def _most_seen(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -53,6 +53,7 @@ class LandmarkMap:
 
     def __init__(self, T_camera_world: Transform) -> None:
         self.T_camera_world: Array = T_camera_world[None].copy()  # [F, 4, 4]
+        self.young = True  # the first keyframe is still in it
         self.seen: Array = np.zeros((1, 0, 2))  # pixels in the keyframes, nan where not [F, L, 2]
         empty, pixels = np.zeros(0), np.zeros((0, 2))
         self.points = Points(
@@ -153,6 +154,7 @@ class LandmarkMap:
         self.points.anchor -= 1
         self.seen = self.seen[1:, keep]
         self.T_camera_world = self.T_camera_world[1:]
+        self.young = False
 
     def _move_anchors(
         self, rows: NDArray[np.int64], keyframe: NDArray[np.int64], camera_matrix: Array

@@ -82,7 +82,6 @@ class Mapper:
         """
         self.landmarks = LandmarkMap(T_camera_world)
         self._scale = NetworkScale(self._config.scale_frames)
-        self._young = True  # the map's first keyframe is still in it
         self._end_keyframe(frame, np.eye(4), log_scale)
 
     def learn(self, frame: TrackingFrame, sighting: Sighting) -> tuple[Transform, float]:
@@ -106,7 +105,6 @@ class Mapper:
                 log_scale = -median_ratio(self._log_ratio(frame, pose, rows))
             if len(landmarks.T_camera_world) > self._config.window:
                 landmarks.drop_oldest(frame.camera_matrix)
-                self._young = False
             self._end_keyframe(frame, sighting.motion, log_scale)
         return pose, log_scale
 
@@ -124,7 +122,7 @@ class Mapper:
         step = self._scale.follow(ratio)
         # A young map is scaled about its start: the whole path was as wrong as the scale. An old
         # one about the camera, whose pose then stays where it is: the start is out of sight.
-        centre = inverse(landmarks.T_camera_world[0] if self._young else pose)[:3, 3]
+        centre = inverse(landmarks.T_camera_world[0] if landmarks.young else pose)[:3, 3]
         landmarks.rescale(step, centre)
         self._places.rescale(step, centre)
         return rescale_pose(pose, step, centre), step - ratio
