@@ -6,6 +6,8 @@ ROS ?= kilted
 TORCH ?= cpu
 VENV ?= .venv
 INPUT ?=
+DEVICE ?= cpu
+SECTIONS ?=
 OUT ?= demo_out
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
@@ -34,6 +36,9 @@ test-jazzy:  ## Run all tests but the full-size ones on ROS 2 Jazzy's wheels, in
 
 test-full: test-environment  ## Test the network at full size
 	@$(BIN)/python -m pytest -m full
+
+bench: environment  ## Measure speed; SECTIONS=all with the full model, DEVICE=cuda on a GPU
+	@$(BIN)/python tools/bench.py $(SECTIONS) --device $(DEVICE)
 
 lint: test-environment  ## Check style and types only
 	@$(BIN)/ruff check .

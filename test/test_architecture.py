@@ -41,6 +41,10 @@ TABLE = {
         {'devices', 'geometry', 'io', 'mapping', 'model', 'reconstructor', 'synthetic', 'view'},
         {'PIL', 'cv2', 'matplotlib', 'numpy', 'scipy', 'torch', 'tqdm', 'yaml'},
     ),
+    'benchmark': (
+        {'devices', 'geometry', 'model', 'preprocess', 'reconstructor'},
+        {'cv2', 'numpy', 'torch'},
+    ),
     'cli': (
         {
             'devices', 'evaluation', 'geometry', 'io', 'mapping', 'model', 'preprocess',

@@ -1,0 +1,1 @@
+"""Measurement of speed and memory: `make bench`, and docs/performance.md."""

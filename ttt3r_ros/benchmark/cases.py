@@ -1,0 +1,176 @@
+"""What is measured, one table after the other; every row is a dictionary of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+import gc
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+import torch
+
+from ttt3r_ros.benchmark.clock import Clock, Timing, count_flops, peak_memory
+from ttt3r_ros.benchmark.stages import Stages, Stream, network_stages, noise_images
+from ttt3r_ros.devices import INT8, choose_precision
+from ttt3r_ros.model.checkpoint import load_network
+from ttt3r_ros.model.config import PRESETS, NetworkConfig
+from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.quantise import quantise
+from ttt3r_ros.model.update_rules import UPDATE_RULES
+from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
+
+Row = dict[str, float | str]
+SEED = 0
+_SMALL = 10.0  # GFLOP
+
+
+def build(preset: str, precision: str, device: torch.device) -> Network:
+    """
+    Make a network in inference mode: the shipped small one, else one with random weights.
+
+    Speed does not depend on the weights; only the heads for points and pose are made.
+    """
+    if preset == 'small' and SHIPPED_WEIGHTS.is_file():
+        network = load_network(SHIPPED_WEIGHTS)
+    else:
+        torch.manual_seed(SEED)
+        config = replace(PRESETS[preset], world_head=False, rgb_head=False)
+        network = Network(config).requires_grad_(False).eval()
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if precision == INT8:
+        network = quantise(network)
+    gc.collect()
+    return network.to(device, choose_precision(precision, device))
+
+
+def row(name: str, timing: Timing, flops: float = 0.0) -> Row:
+    """Describe a measurement; the share says how much of the machine's product speed it has."""
+    described: Row = {
+        'what': name,
+        'ms': timing.seconds * 1000,
+        'per second': 1 / timing.seconds,
+        'GEMM-GFLOP': timing.cost,
+    }
+    if flops:
+        described |= {'GFLOP': flops, 'roofline share': flops / timing.cost}
+    return described
+
+
+def stage_rows(clock: Clock, stages: Stages) -> list[Row]:
+    """Measure stages with their operations counted."""
+    rows = []
+    for name, work in stages.items():
+        flops = count_flops(work)
+        small = flops < _SMALL  # others are warm by being counted
+        rows.append(row(name, clock.measure(work, warm=small), flops))
+    return rows
+
+
+def whole_model(clock: Clock, preset: str, precision: str) -> list[Row]:
+    """Measure the stages of a network, and the peak memory of the process."""
+    network = build(preset, precision, clock.device)
+    dtype = choose_precision(precision, clock.device)
+    stream = Stream(network, noise_images(network.config, clock.device, dtype))
+    rows = stage_rows(clock, network_stages(stream))
+    rows[-1]['peak GB'] = peak_memory(clock.device)
+    return rows
+
+
+def precision_rows(clock: Clock, preset: str, precisions: list[str]) -> list[Row]:
+    """Measure steps in several precisions, and how far their points are from float32's."""
+    rows, exact = [], torch.zeros(0)
+    for precision in precisions:
+        network = build(preset, precision, clock.device)
+        dtype = choose_precision(precision, clock.device)
+        stream = Stream(network, noise_images(network.config, clock.device, dtype))
+        for _ in range(4):
+            points = stream.step().points.float()
+        exact = points if precision == 'float32' else exact
+        described = row(precision, clock.measure(stream.step))
+        error = float((points - exact).norm() / exact.norm())
+        rows.append(described | {'relative error of points': error})
+    return rows
+
+
+def resolution_rows(clock: Clock, preset: str, sizes: list[int]) -> list[Row]:
+    """Measure steps at several lengths of the longer image side."""
+    network, rows = build(preset, 'float32', clock.device), []
+    for size in sizes:
+        config: NetworkConfig = replace(network.config, image_size=size)
+        images = noise_images(config, clock.device, torch.float32)
+        height, width = images.shape[-2:]
+        stream = Stream(network, images)
+        rows.append(row(f'{width}x{height}', clock.measure(stream.step), count_flops(stream.step)))
+    return rows
+
+
+def batch_rows(clock: Clock, preset: str, batches: list[int]) -> list[Row]:
+    """Measure steps of several cameras at once, per camera."""
+    network, rows = build(preset, 'float32', clock.device), []
+    for batch in batches:
+        images = noise_images(network.config, clock.device, torch.float32, batch)
+        timing = clock.measure(Stream(network, images).step)
+        each = Timing(timing.seconds / batch, timing.cost / batch, timing.gemm)
+        rows.append(row(f'{batch} cameras, each', each))
+    return rows
+
+
+def rule_rows(clock: Clock, preset: str) -> list[Row]:
+    """Measure decoding with every update rule, in turns; the cost is relative to cut3r's."""
+    network = build(preset, 'float32', clock.device)
+    images = noise_images(network.config, clock.device, torch.float32)
+    streams = {name: Stream(network, images, name) for name in UPDATE_RULES}
+    costs: dict[str, list[float]] = {name: [] for name in streams}
+    for _ in range(clock.repeats):
+        for name, stream in streams.items():
+            costs[name].append(clock.measure(stream.step, repeats=1).cost)
+    plain = np.median(costs['cut3r'])
+    return [
+        {
+            'what': name,
+            'GEMM-GFLOP': float(np.median(cost)),
+            'relative to cut3r': float(np.median(cost) / plain),
+        }
+        for name, cost in costs.items()
+    ]
+
+
+def lower_precisions(device: torch.device) -> list[str]:
+    """Name what there is beside float32."""
+    return ['bfloat16', 'float16'] if device.type == 'cuda' else ['bfloat16', INT8]
+
+
+def reconstructor_rows(clock: Clock) -> list[Row]:
+    """Measure an image's whole way through the reconstructor of the small model, 640 x 480 in."""
+    network, rows = build('small', 'float32', clock.device), []
+    image = np.random.default_rng(SEED).integers(0, 256, (480, 640, 3), np.uint8)
+    image = np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8)
+    for source in ('network', 'pnp'):
+        config = ReconstructorConfig(device=str(clock.device), pose_source=source)
+        pan = Pan(image, Reconstructor(config, network))
+        rows.append(row(f'Reconstructor.add, pose source {source}', clock.measure(pan.add)))
+    prepare = Pan(image, Reconstructor(ReconstructorConfig(device=str(clock.device)), network))
+    rows.append(row('of it Reconstructor.prepare', clock.measure(prepare.prepare)))
+    return rows
+
+
+@dataclass
+class Pan:
+    """An image that moves to the left and back, and who looks at it."""
+
+    image: NDArray[np.uint8]
+    reconstructor: Reconstructor
+    index: int = 0
+
+    def _next(self) -> NDArray[np.uint8]:
+        self.index += 1
+        return np.ascontiguousarray(np.roll(self.image, abs(self.index % 40 - 20), axis=1))
+
+    def add(self) -> object:
+        """Reconstruct the next image."""
+        return self.reconstructor.add(self._next())
+
+    def prepare(self) -> object:
+        """Do of the next image what can be done ahead."""
+        return self.reconstructor.prepare(self._next())

@@ -1,0 +1,107 @@
+"""
+Time in units that compare machines.
+
+A GEMM-GFLOP is the time in which this machine, in this run, does 10^9 operations of a large
+float32 matrix product: seconds times the product's GFLOP/s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import resource
+import statistics
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+_ROWS, _INNER, _COLUMNS = 768, 1024, 4096
+_GIGA = 1e9
+_SHORT, _BURST = 0.5, 7  # seconds, calls
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one thing takes."""
+
+    seconds: float  # median
+    cost: float  # GEMM-GFLOP, median
+    gemm: float  # GFLOP/s of the float32 product beside it, median
+
+
+class Clock:
+    """
+    Measures calls on one device, each beside a matrix product.
+
+    On a GPU the time is that between two events; the host waits once for each call measured, as
+    the node does for each image.
+
+    :param device: where the calls compute
+    :param repeats: calls measured, after one that is not
+    """
+
+    def __init__(self, device: torch.device, repeats: int) -> None:
+        self.device = device
+        self.repeats = repeats
+        self._a = torch.rand(_ROWS, _INNER, device=device)
+        self._b = torch.rand(_INNER, _COLUMNS, device=device)
+        self._once(self._product)
+
+    def measure(
+        self, work: Callable[[], object], *, warm: bool = True, repeats: int | None = None
+    ) -> Timing:
+        """
+        Time a call.
+
+        Short calls come in bursts, of which the median counts: the matrix product leaves the
+        caches full of its own numbers, the image before those of the network.
+
+        :param warm: call it once before, unmeasured
+        :param repeats: calls measured, if not as many as the clock's
+        """
+        short = self._once(work) < _SHORT if warm else False
+        seconds, speeds = [], []
+        for _ in range(repeats or self.repeats):
+            before = self._once(self._product)
+            burst = [self._once(work) for _ in range(_BURST if short else 1)]
+            seconds.append(statistics.median(burst))
+            after = self._once(self._product)
+            speeds.append(2 * _ROWS * _INNER * _COLUMNS / _GIGA / ((before + after) / 2))
+        costs = [second * speed for second, speed in zip(seconds, speeds, strict=True)]
+        return Timing(
+            statistics.median(seconds), statistics.median(costs), statistics.median(speeds)
+        )
+
+    def _product(self) -> object:
+        return torch.mm(self._a, self._b)
+
+    def _once(self, work: Callable[[], object]) -> float:
+        if self.device.type != 'cuda':
+            # of this thread: what other programs take of the processor does not count
+            began = time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
+            work()
+            ended = time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
+            return ended - began
+        start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1000
+
+
+def count_flops(work: Callable[[], object]) -> float:
+    """Count the operations of matrix products, convolutions and attention, in GFLOP."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work()
+    return float(counter.get_total_flops()) / _GIGA
+
+
+def peak_memory(device: torch.device) -> float:
+    """Return the most memory this process has held so far, in GB; on a GPU, of the GPU."""
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device) / _GIGA
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIGA
