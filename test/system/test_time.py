@@ -60,7 +60,13 @@ def test_a_recording_in_a_loop_resets_once_per_loop(system, shared):
     client.listen('odometry')
     count = 12
     system.play(
-        input=str(folder), loop=True, max_frames=count, stamps='recorded', ahead=1, listeners=1
+        input=str(folder),
+        loop=True,
+        max_frames=count,
+        stride=5,
+        stamps='recorded',
+        ahead=1,
+        listeners=1,
     )
     client.until(lambda: len(client.received['odometry']) >= 2 * count, 'two rounds')
     messages = client.received['odometry'][: 2 * count]

@@ -39,6 +39,8 @@ from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.settings import check_settings, setting
 
 _PATIENCE = 60.0  # seconds to wait for the reconstruction of an image
+_FIRST_PATIENCE = 10.0  # for that of the first, which is lost if the other side is slow to match
+_ACQUAINTANCE = 0.5  # seconds until a publisher that we know of knows of us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +179,10 @@ class SequencePlayer(Node):
     def _wait_for_listeners(self) -> None:
         while rclpy.ok() and self._images.get_subscription_count() < self._config.listeners:
             time.sleep(0.05)
+        while rclpy.ok() and self._config.ahead and not self.count_publishers('odometry'):
+            time.sleep(0.05)
+        if self._config.ahead:
+            time.sleep(_ACQUAINTANCE)
 
     def _on_odometry(self, msg: Odometry) -> None:
         with self._answer:
@@ -190,8 +196,9 @@ class SequencePlayer(Node):
             return not rclpy.ok() or any(stamp in self._answered for stamp in stamps)
 
         with self._answer:
-            if not self._answer.wait_for(answered, _PATIENCE):
-                self.get_logger().warning(f'no odometry for an image within {_PATIENCE:.0f} s')
+            patience = _PATIENCE if self._answered else _FIRST_PATIENCE
+            if not self._answer.wait_for(answered, patience):
+                self.get_logger().warning(f'no odometry for an image within {patience:.0f} s')
 
 
 def main(args: list[str] | None = None) -> None:
