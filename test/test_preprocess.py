@@ -20,9 +20,9 @@ LARGE, SQUARE, SMALL = (PRESETS[name] for name in ('cut3r_512_dpt', 'cut3r_224_l
         (LARGE, (1242, 375), (512, 144)),
         (SQUARE, (640, 480), (224, 224)),
         (SQUARE, (100, 300), (224, 224)),
-        (SMALL, (640, 480), (96, 72)),
-        (SMALL, (1280, 720), (96, 48)),
-        (SMALL, (8, 8), (96, 72)),
+        (SMALL, (640, 480), (64, 48)),
+        (SMALL, (1280, 720), (64, 32)),
+        (SMALL, (8, 8), (64, 48)),
     ],
 )
 def test_sizes(config, size, wanted):

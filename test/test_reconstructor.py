@@ -179,7 +179,7 @@ def test_the_size_may_change(images):
     reconstructor = Reconstructor(network=build(PRESETS['small']))
     reconstructor.add(images[0])
     view = reconstructor.add(np.ascontiguousarray(np.rot90(images[1])))
-    assert view.points.shape == (96, 72, 3)
+    assert view.points.shape == (64, 48, 3)
 
 
 def test_intrinsics_are_those_of_the_points_and_of_the_input():

@@ -109,7 +109,7 @@ PRESETS: dict[str, NetworkConfig] = {
     'golden_small': NetworkConfig(**_GOLDEN),  # type: ignore[arg-type]
     'golden_small_linear': NetworkConfig(**_GOLDEN, head='linear'),  # type: ignore[arg-type]
     'small': NetworkConfig(
-        image_size=96,
+        image_size=64,
         resample='area',
         patch_size=8,
         stem='conv',

@@ -58,7 +58,8 @@ def main() -> None:
 
 
 def _train(run: TrainingRun, minutes: float) -> None:
-    held_out = HeldOut(24, 16, (96, 72))
+    size = run.network.config.image_size
+    held_out = HeldOut(24, 16, (size, 3 * size // 4))
     asked, end = Stop(), time.monotonic() + 60 * minutes
 
     def stop() -> bool:
