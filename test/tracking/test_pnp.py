@@ -75,7 +75,7 @@ def test_refining_beats_the_mean_of_the_network(film):
 
 
 def test_depth_turned_inside_out_is_found_out(film):
-    """A track in the mirror image of the scene explains the first images as well."""
+    """Where near and far are exchanged, parallax has the last word."""
     poses, frames = film
     track = tracker()
     found = [feed(track, image, np.float32(2.5**2 / depth)) for image, depth in frames]

@@ -24,6 +24,7 @@ Indices = NDArray[np.int64]
 
 _NEAREST = 1e-3  # metres
 _DEPTH_STEPS = 2  # Newton steps of the depths at each set of poses; they start near
+_SETTLE_ROUNDS = 2  # of these, where the poses are fixed
 _LONGEST_DEPTH_STEP = 0.5  # log
 _START_RADIUS = 0.1  # of the trust region, metres and radians
 # dR/dw of a rotation vector w at 0 [3, 3, 3]: the first index is that of w.
@@ -109,6 +110,15 @@ def adjust(problem: BundleProblem, iterations: int) -> Adjusted:
     return Adjusted(poses, cost.log_depth, value)
 
 
+def settle(problem: BundleProblem) -> Array:
+    """Refine the depths alone, all poses being fixed; return the log-depths [L]."""
+    cost = _ReducedCost(problem)
+    poses = cost.poses(np.zeros(6 * (len(problem.T_camera_world) - problem.fixed)))
+    for _ in range(_SETTLE_ROUNDS):
+        cost.settle_depths(poses)
+    return cost.log_depth
+
+
 @dataclass(frozen=True)
 class _Poses:
     """
@@ -189,11 +199,11 @@ class _ReducedCost:
         """Return cost, gradient [6 V] and Gauss–Newton Hessian [6 V, 6 V]; once for each x."""
         if self._at is None or not np.array_equal(x, self._at):
             poses = self.poses(x)
-            residuals = self._settle_depths(poses)
+            residuals = self.settle_depths(poses)
             self._at, self._known = x.copy(), self._eliminate(poses, residuals)
         return self._known
 
-    def _settle_depths(self, poses: _Poses) -> _Residuals:
+    def settle_depths(self, poses: _Poses) -> _Residuals:
         residuals = self._residuals(poses)
         for _ in range(_DEPTH_STEPS):
             step = residuals.depth_slope / residuals.depth_curve

@@ -14,7 +14,7 @@ class TrackerConfig:
     image_size: int = setting(
         640, 'Images with a longer side are shrunk to it for tracking, pixels.', ge=160, le=4096
     )
-    features: int = setting(400, 'Points that are followed at once.', ge=50, le=4000)
+    features: int = setting(300, 'Points that are followed at once.', ge=50, le=4000)
     max_error: float = setting(
         3.0, 'Image error of a point that agrees with the pose, pixels.', ge=0.5, le=20.0
     )

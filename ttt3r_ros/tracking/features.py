@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
 
-_WINDOW = (15, 15)  # pixels around a corner that are compared
-_LEVELS = 3  # of the pyramid; with the window: motions up to about 60 pixels from the guess
-_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
+_WINDOW = (13, 13)  # pixels around a corner that are compared
+_LEVELS = 3  # of the pyramid; with the window: motions up to about 50 pixels from the guess
+_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03)
 _LEAST_TEXTURE = 1e-4  # smallest eigenvalue of a patch that can be followed (OpenCV's units)
 _BACK_ERROR = 0.7  # pixels between a point and where it returns to when followed back
 _BORDER = 3  # pixels
@@ -57,7 +57,7 @@ def follow(
     if len(pixels) == 0:
         return pixels, np.zeros(0, np.bool_)
     there, found = _flow(before, after, pixels, guess, _LEVELS)
-    back, returned = _flow(after, before, there, pixels, 1)
+    back, returned = _flow(after, before, there, pixels, 0)
     good = found & returned & (np.abs(back - pixels).max(axis=1) < _BACK_ERROR)
     height, width = after.shape
     inside = (there > _BORDER) & (there < [width - 1 - _BORDER, height - 1 - _BORDER])

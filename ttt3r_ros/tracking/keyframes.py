@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttt3r_ros.geometry.se3 import inverse
-from ttt3r_ros.tracking.bundle import BundleProblem, adjust
+from ttt3r_ros.tracking.bundle import BundleProblem, adjust, settle
 from ttt3r_ros.tracking.config import TrackerConfig
 from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 
 _LEAST_SHARED = 0.5  # of the last keyframe's points
-_MOST_POINTS = 400  # that are refined together
+_MOST_POINTS = 150  # that are refined together; the depths of the others follow
 _FEWEST_POINTS = 20
 _ITERATIONS = 4
 _ROBUST = 1.0  # pixels
@@ -43,18 +43,45 @@ def is_due(landmarks: LandmarkMap, frames_since: int, width: int, config: Tracke
 
 def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) -> None:
     """
-    Refine the latest keyframe poses and the depths of the points seen most often.
+    Refine the latest keyframe poses by the points seen most often, and all depths.
 
     In a young map all poses but the first are refined: they were solved from the network's depths.
     """
-    points, poses = landmarks.points, landmarks.T_camera_world
     seen = np.isfinite(landmarks.seen[:, :, 0])
-    seen[points.anchor, np.arange(len(points))] = False  # where it says nothing about the depth
-    rows = _most_seen(seen.sum(axis=0))
-    if len(rows) < _FEWEST_POINTS:
+    anchor = landmarks.points.anchor
+    seen[anchor, np.arange(len(anchor))] = False  # where it says nothing about the depth
+    counts = seen.sum(axis=0)
+    order = np.argsort(-counts, kind='stable')
+    order = order[counts[order] > 0]
+    if len(order) < _FEWEST_POINTS:
         return
+    rows, others = np.sort(order[:_MOST_POINTS]), np.sort(order[_MOST_POINTS:])
+    problem = _problem(landmarks, seen, rows, camera_matrix, config)
+    starts = [problem, *(_restarts(problem) if landmarks.young else ())]
+    best = min((adjust(start, _ITERATIONS) for start in starts), key=lambda end: end.cost)
+    landmarks.T_camera_world = best.T_camera_world
+    landmarks.points.log_depth[rows] = best.log_depth
+    if len(others):
+        rest = _problem(landmarks, seen, others, camera_matrix, config)
+        landmarks.points.log_depth[others] = settle(rest)
+
+
+def _problem(
+    landmarks: LandmarkMap,
+    seen: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    camera_matrix: Array,
+    config: TrackerConfig,
+) -> BundleProblem:
+    """
+    Gather some of the points and all keyframes.
+
+    :param seen: which keyframe sees which point [F, L]
+    :param rows: points [N]
+    """
+    points, poses = landmarks.points, landmarks.T_camera_world
     point, frame = np.nonzero(seen[:, rows].T)
-    problem = BundleProblem(
+    return BundleProblem(
         T_camera_world=poses,
         fixed=1 if landmarks.young else max(1, len(poses) - config.free_poses),
         anchor=points.anchor[rows],
@@ -68,9 +95,6 @@ def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) 
         focal=float(camera_matrix[0, 0]),
         max_error=_ROBUST,
     )
-    starts = [problem, *(_restarts(problem) if landmarks.young else ())]
-    best = min((adjust(start, _ITERATIONS) for start in starts), key=lambda end: end.cost)
-    landmarks.T_camera_world, points.log_depth[rows] = best.T_camera_world, best.log_depth
 
 
 def _restarts(problem: BundleProblem) -> list[BundleProblem]:

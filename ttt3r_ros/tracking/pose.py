@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 _TRIALS = 100  # of RANSAC; enough for 50 % outliers at 3 points
 _GOOD_GUESS = 0.6  # of the points agree; RANSAC finds nothing better then
-_ROUNDS = 3  # of refining and choosing the inliers anew
+_ROUNDS = 2  # of refining and choosing the inliers anew
 _LEAST_NOISE = 0.2  # pixels; no corner is followed better
 _RAYLEIGH_MEDIAN = 1.177  # of the length of two normal errors, in their sigma
 

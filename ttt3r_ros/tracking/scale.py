@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ttt3r_ros.geometry.se3 import Transform, inverse
+from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.tracking.pose import Array
 
 _FEWEST = 8  # depths that make a ratio
@@ -42,9 +42,10 @@ def rescale_pose(T_camera_world: Transform, log_scale: float, centre: Array) -> 
     :param T_camera_world: one pose or more [..., 4, 4]
     :param centre: of the scaling, in the world, metres [3]
     """
-    poses = inverse(T_camera_world)
-    poses[..., :3, 3] = centre + np.exp(log_scale) * (poses[..., :3, 3] - centre)
-    return inverse(poses)
+    factor, poses = np.exp(log_scale), T_camera_world.copy()
+    poses[..., :3, 3] *= factor
+    poses[..., :3, 3] += (factor - 1.0) * (poses[..., :3, :3] @ centre)
+    return np.asarray(poses)
 
 
 def median_ratio(log_ratios: Array) -> float:

@@ -1,0 +1,52 @@
+"""When a frame becomes a keyframe, and leaving the mirror image of a scene."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from ttt3r_ros.tracking.config import TrackerConfig
+from ttt3r_ros.tracking.keyframes import is_due, refine
+from ttt3r_ros.tracking.landmarks import LandmarkMap
+from ttt3r_ros.tracking.pose import project, solve_pose, viewing_rays
+
+MATRIX = np.array([[525.0, 0, 320], [0, 525, 240], [0, 0, 1]])
+CONFIG = TrackerConfig()
+
+
+def test_a_keyframe_is_due_after_motion_time_or_loss_of_points():
+    pixels = np.random.default_rng(0).uniform(50, 400, (100, 2)).astype(np.float32)
+    landmarks = LandmarkMap(np.eye(4))
+    landmarks.insert(pixels, pixels.astype(np.float64), np.zeros(100))
+    rows = np.arange(100)
+    landmarks.mark_followed(rows, pixels + 1)
+    assert not is_due(landmarks, 1, 640, CONFIG)
+    assert is_due(landmarks, CONFIG.keyframe_interval, 640, CONFIG)
+    landmarks.mark_followed(rows, pixels + 30)
+    assert is_due(landmarks, 1, 640, CONFIG)
+    landmarks.mark_followed(rows[:40], pixels[:40])
+    assert is_due(landmarks, 1, 640, CONFIG)
+
+
+@pytest.mark.parametrize('inverted', [False, True])
+def test_depths_are_refined_even_from_the_mirror_image(inverted):
+    rng = np.random.default_rng(1)
+    pixels = rng.uniform([40, 40], [600, 440], (150, 2))
+    depth = rng.uniform(1.5, 4.0, 150)
+    world = viewing_rays(pixels, MATRIX) * depth[:, None]
+    middle = np.median(np.log(depth))
+    start = 2 * middle - np.log(depth) if inverted else np.full(150, middle)
+    guessed = viewing_rays(pixels, MATRIX) * np.exp(start)[:, None]
+    landmarks = LandmarkMap(np.eye(4))
+    landmarks.insert(pixels.astype(np.float32), pixels, start)
+    for k in range(1, 5):
+        pose = np.eye(4)
+        pose[:3, :3] = Rotation.from_rotvec([0.01 * k, 0.02 * k, 0.0]).as_matrix()
+        pose[:3, 3] = [0.05 * k, 0.01 * k, 0.01 * k]
+        seen = project(world, pose, MATRIX) + rng.normal(0, 0.2, (150, 2))
+        solved = solve_pose(guessed, seen, MATRIX, (np.eye(4),), 50.0, 20)
+        assert solved is not None
+        landmarks.add_keyframe(solved.T_camera_world, np.arange(150), seen)
+    refine(landmarks, MATRIX, CONFIG)
+    error = landmarks.points.log_depth - np.log(depth)
+    assert np.std(error) < 0.05
+    assert landmarks.T_camera_world[-1, 0, 3] > 0.1
