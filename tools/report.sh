@@ -10,19 +10,19 @@ data=${DATA:-../shared/data}
 bin=${VENV:-.venv}/bin
 
 evaluate() {
-    "$bin/ttt3r" evaluate "$@" --weights "${WEIGHTS:-}" --pose-source network,pnp --out "$out"
+    "$bin/ttt3r" evaluate "$@" --weights "${WEIGHTS:-}" --pose-source network,pnp --depth-step 4 \
+        --out "$out" --quiet
 }
 
 if [ -d "$data/seven_scenes_seq" ]; then
-    for task in pose depth reconstruction; do
-        evaluate $task --root "$data/seven_scenes_seq" --frames 50,100,150,200
-    done
+    evaluate pose --root "$data/seven_scenes_seq" --frames 50,100,150,200
+    evaluate depth --root "$data/seven_scenes_seq" --frames 200
+    evaluate reconstruction --root "$data/seven_scenes_seq" --frames 200
 fi
 if [ -d "$data/tum_fr1_rpy" ]; then
-    for task in pose depth; do
-        evaluate $task --root "$data/tum_fr1_rpy"
-    done
+    evaluate pose --root "$data/tum_fr1_rpy"
+    evaluate depth --root "$data/tum_fr1_rpy" --frames 60
 fi
-evaluate synthetic --rooms "${ROOMS:-8}"
+evaluate synthetic --rooms "${ROOMS:-4}"
 evaluate efficiency
 "$bin/python" tools/fill_report.py "$out" docs/evaluation.md

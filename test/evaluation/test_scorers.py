@@ -77,6 +77,13 @@ def test_true_depth_scores_near_zero_under_all_alignments():
     assert scaled['scale/abs_rel'] < 5e-3
 
 
+def test_depth_can_be_measured_on_fewer_pixels():
+    all_of_it = watch(DepthScorer(), fakes.recording(4)).score()
+    some = watch(DepthScorer(step=4), fakes.recording(4)).score()
+    assert some['pixels'] == all_of_it['pixels'] / 16
+    assert some['scale/abs_rel'] == pytest.approx(all_of_it['scale/abs_rel'], abs=5e-3)
+
+
 def test_only_what_the_network_saw_is_compared():
     # 64x48 scaled by a half to 32x24, then 16x24 cropped out of the middle.
     mapping = ImageMapping(64, 48, 16, 24, 0.5, 0.5, 8, 0)

@@ -30,6 +30,7 @@ from ttt3r_ros.io.frames import Frame, FrameList
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.reconstructor import ReconstructorConfig
 
+_FRAMES = 'first {start} left out, stride {stride}; depth on every {depth_step}. row and column'
 _CHOSEN_HERE = ('update_rule', 'pose_source', 'fit')
 _SYNTHETIC = Dataset(
     title='synthetic rooms', tasks=('synthetic', 'efficiency'), find=lambda _: [], lengths=LENGTHS
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument('--sequences', type=_names, default=[], metavar='A,B', help='(default: all)')
     data.add_argument(
-        '--rooms', type=int, default=8, metavar='N', help='synthetic sequences (default: 8)'
+        '--rooms', type=int, default=6, metavar='N', help='synthetic sequences (default: 6)'
     )
     data.add_argument('--topic', default='', help='image topic of a bag')
     data.add_argument('--depth-topic', default='', help='ground truth depth in a bag')
@@ -66,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     protocol.add_argument('--stride', type=int, metavar='N', help='take every Nth frame')
     protocol.add_argument('--start', type=int, metavar='N', help='leave out the first N frames')
+    protocol.add_argument(
+        '--depth-step',
+        type=int,
+        default=1,
+        metavar='N',
+        help='measure depth on every Nth row and column, to save time (default: 1)',
+    )
     protocol.add_argument(
         '--calibrated', action='store_true', help='tell the true intrinsics to the methods'
     )
@@ -154,6 +162,7 @@ def _benchmark(
         start=dataset.start if arguments.start is None else arguments.start,
         stride=arguments.stride or stride,
         source=fingerprint() if dataset is _SYNTHETIC else str(arguments.root.resolve()),
+        depth_step=max(1, arguments.depth_step),
         calibrated=arguments.calibrated,
     )
 
@@ -192,7 +201,7 @@ def _settings(
     return {
         'weights': known['weights'],
         'device': f'{device}, {torch.get_num_threads()} threads' if device == 'CPU' else device,
-        'frames': 'first {start} left out, stride {stride}'.format(**benchmark.settings),
+        'frames': _FRAMES.format(**benchmark.settings),
         'camera': 'true intrinsics given' if arguments.calibrated else 'intrinsics not given',
     }
 

@@ -20,7 +20,7 @@ from ttt3r_ros.errors import DatasetError, ReconstructionError
 Float32 = NDArray[np.float32]
 ALIGNMENTS = ('metric', 'scale', 'scale_shift', 'median')
 _PIECE = 1 << 21
-_PART = 1 << 20  # pixels used by most rounds of the fit of scale and shift
+_PART = 1 << 18  # pixels used by most rounds of the fit of scale and shift
 _EPSILON = 1e-8  # of the reweighting, in metres
 _CONSTANT = 1e-5  # relative range up to which a prediction is constant but for rounding
 _SMALLEST = 1e-5  # metres; a shift may push predictions below zero, where ratios make no sense
@@ -71,7 +71,7 @@ def fit_scale(prediction: Float32, truth: Float32, rounds: int = 10) -> float:
 
 
 def fit_scale_shift(
-    prediction: Float32, truth: Float32, rounds: int = 100, final_rounds: int = 10
+    prediction: Float32, truth: Float32, rounds: int = 60, final_rounds: int = 6
 ) -> tuple[float, float]:
     """
     Find s and t that minimise Σ |s p + t − g|, by reweighted least squares.

@@ -36,6 +36,7 @@ def make_benchmark(
     start: int,
     stride: int,
     source: str,
+    depth_step: int = 1,
     calibrated: bool = False,
 ) -> Benchmark:
     """
@@ -48,14 +49,21 @@ def make_benchmark(
     :param start: first frame that is used
     :param stride: every how many frames one is used
     :param source: where the recordings come from; results of another source are not taken up
+    :param depth_step: depth is measured on every so manieth row and column
     :param calibrated: give the true intrinsics to the methods
     """
     return Benchmark(
         name=name,
         lengths=lengths,
         choose=partial(choose_frames, start=start, stride=stride, count=max(lengths)),
-        scorers=_scorer_factory(task, dataset),
-        settings={'task': task, 'start': start, 'stride': stride, 'source': source},
+        scorers=_scorer_factory(task, dataset, depth_step),
+        settings={
+            'task': task,
+            'start': start,
+            'stride': stride,
+            'source': source,
+            'depth_step': depth_step,
+        },
         calibrated=calibrated,
     )
 
@@ -130,9 +138,9 @@ def _baseline(step: float, mean: bool) -> Baseline:
     return Baseline(step, depth if mean else constant_map(depth))
 
 
-def _scorer_factory(task: str, dataset: Dataset) -> Callable[[FrameList], list[Scorer]]:
+def _scorer_factory(task: str, dataset: Dataset, step: int) -> Callable[[FrameList], list[Scorer]]:
     def depth() -> list[Scorer]:
-        return [DepthScorer(dataset.farthest, dataset.clip), DepthStrip()]
+        return [DepthScorer(dataset.farthest, dataset.clip, step), DepthStrip()]
 
     def make(frames: FrameList) -> list[Scorer]:
         if task == 'pose':

@@ -126,9 +126,11 @@ class DepthScorer:
 
     :param farthest: ground truth counts below, metres
     :param clip: aligned predictions are clipped there, metres
+    :param step: only every so manieth row and column of the true depth counts
     """
 
-    def __init__(self, farthest: float = math.inf, clip: float = math.inf) -> None:
+    def __init__(self, farthest: float = math.inf, clip: float = math.inf, step: int = 1) -> None:
+        self._step = step
         self._sequence = DepthSequence(farthest=farthest, clip=clip)
 
     def add(self, frame: Frame, estimate: Estimate, seconds: float) -> None:
@@ -136,7 +138,8 @@ class DepthScorer:
         del seconds
         truth = frame.depth()
         if truth is not None:
-            self._sequence.add(estimate.points[..., 2], visible_part(truth, estimate.mapping))
+            sparse = truth[:: self._step, :: self._step]
+            self._sequence.add(estimate.points[..., 2], visible_part(sparse, estimate.mapping))
 
     def score(self) -> dict[str, float]:
         """Return `<alignment>/<error>` for all alignments, and the number of pixels."""

@@ -15,7 +15,7 @@ from ttt3r_ros.io.images import FRAME_RATE
 from ttt3r_ros.synthetic.sequence import SyntheticSequence, render_sequence
 from ttt3r_ros.synthetic.settings import held_out_seed
 
-LENGTHS = (8, 16, 32, 64, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
+LENGTHS = (8, 16, 32, 64, 100, 200, 300, 500, 700, 1000)
 SIZE = (240, 180)  # pixels
 _FIRST_SEED = 5000  # of the held-out ones; validation during training takes the first
 
