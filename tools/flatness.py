@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
+from ttt3r_ros.benchmark.clock import resident_memory
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.reconstructor import Reconstructor
 
@@ -61,12 +62,6 @@ def seconds(reconstructor: Reconstructor, image: NDArray[np.uint8]) -> float:
     return time.thread_time() - began
 
 
-def resident_mb() -> float:
-    """Return the memory that this process holds now."""
-    pages = int(Path('/proc/self/statm').read_text().split()[1])
-    return pages * 4096 / 1e6
-
-
 def measure(frames: int, every: int) -> list[Sample]:
     """Feed the images, and compare with a fresh reconstructor at every `every`th."""
     walk, long = Walk(), Reconstructor()
@@ -84,7 +79,7 @@ def measure(frames: int, every: int) -> list[Sample]:
             both = turns[_WARM:]
             a, b = (1000 * statistics.median(column) for column in zip(*both, strict=True))
             del fresh
-            samples.append(Sample(index, a, b, resident_mb()))
+            samples.append(Sample(index, a, b, 1000 * resident_memory()))
             print(
                 f'{index}: {a:.1f} ms, fresh {b:.1f} ms, {samples[-1].memory_mb:.0f} MB',
                 flush=True,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from ttt3r_ros.benchmark.clock import Clock, Timing, count_flops, peak_memory
+from ttt3r_ros.benchmark.clock import Clock, Timing, count_flops, peak_memory, resident_memory
 from ttt3r_ros.benchmark.stages import Stages, Stream, network_stages, noise_images
 from ttt3r_ros.devices import INT8, choose_precision
 from ttt3r_ros.model.checkpoint import load_network
@@ -57,23 +57,25 @@ def row(name: str, timing: Timing, flops: float = 0.0) -> Row:
     return described
 
 
-def stage_rows(clock: Clock, stages: Stages) -> list[Row]:
-    """Measure stages with their operations counted."""
+def stage_rows(clock: Clock, stages: Stages, *, counted: bool = True) -> list[Row]:
+    """Measure stages, with their operations counted where all of them can be."""
     rows = []
     for name, work in stages.items():
         flops = count_flops(work)
         small = flops < _SMALL  # others are warm by being counted
-        rows.append(row(name, clock.measure(work, warm=small), flops))
+        timing = clock.measure(work, warm=small)
+        rows.append(row(name, timing, flops if counted else 0.0))
     return rows
 
 
 def whole_model(clock: Clock, preset: str, precision: str) -> list[Row]:
-    """Measure the stages of a network, and the peak memory of the process."""
+    """Measure the stages of a network, and the memory of the process once it runs."""
     network = build(preset, precision, clock.device)
     dtype = choose_precision(precision, clock.device)
     stream = Stream(network, noise_images(network.config, clock.device, dtype))
-    rows = stage_rows(clock, network_stages(stream))
-    rows[-1]['peak GB'] = peak_memory(clock.device)
+    memory = {'resident GB': resident_memory(), 'peak GB': peak_memory(clock.device)}
+    rows = stage_rows(clock, network_stages(stream), counted=precision != INT8)
+    rows[-1] |= memory
     return rows
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 import resource
 import statistics
 import time
@@ -105,3 +106,9 @@ def peak_memory(device: torch.device) -> float:
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / _GIGA
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIGA
+
+
+def resident_memory() -> float:
+    """Return the memory that this process holds now, in GB (Linux)."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    return pages * resource.getpagesize() / _GIGA

@@ -43,7 +43,8 @@ def mean_logit(q: Tensor, k: Tensor) -> Tensor:
     :return: [B, S]
     """
     scale = 1 / (q.shape[1] * math.sqrt(q.shape[-1]))
-    return torch.einsum('bhsd,bhd->bs', q.float(), k.float().mean(dim=2)) * scale
+    queries, key = q.float().transpose(1, 2).flatten(2), k.float().mean(dim=2).flatten(1)
+    return torch.matmul(queries, key.unsqueeze(-1)).squeeze(-1) * scale
 
 
 def logit_map(q: Tensor, k: Tensor) -> Tensor:
