@@ -4,7 +4,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from ttt3r_ros.errors import ImageError
-from ttt3r_ros.node.conversions import byte_array
+from ttt3r_ros.node.conversions import fill_bytes
 from ttt3r_ros.node.decoding import choose_decoder, compressed_to_rgb, to_rgb
 
 NAME, DECODER = choose_decoder()
@@ -20,9 +20,9 @@ def smooth_rgb() -> np.ndarray:
 def message(pixels: np.ndarray, encoding: str, *, height: int = HEIGHT, pad: int = 0) -> Image:
     rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(len(pixels), -1)
     rows = np.pad(rows, ((0, 0), (0, pad)), constant_values=255)
-    return Image(
-        height=height, width=WIDTH, encoding=encoding, step=rows.shape[1], data=byte_array(rows)
-    )
+    msg = Image(height=height, width=WIDTH, encoding=encoding, step=rows.shape[1])
+    fill_bytes(msg.data, rows)
+    return msg
 
 
 def chroma(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,7 +142,7 @@ def test_messages_that_do_not_fit_their_data_are_refused(msg, reason):
 
 def compressed(data: bytes) -> CompressedImage:
     msg = CompressedImage(format='rgb8; jpeg compressed bgr8')
-    msg.data = byte_array(np.frombuffer(data, np.uint8))
+    fill_bytes(msg.data, np.frombuffer(data, np.uint8))
     return msg
 
 

@@ -28,7 +28,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_ros import Buffer, TransformListener
 
-from ttt3r_ros.node.conversions import byte_array, image_message
+from ttt3r_ros.node.conversions import fill_bytes, image_message
 from ttt3r_ros.node.outputs import TOPICS
 
 START = 120.0  # seconds that a start, or a first frame, may take on a busy machine
@@ -62,7 +62,9 @@ def image(
 def compressed_image(index: int, at: float) -> CompressedImage:
     data = cv2.imencode('.png', picture(index))[1]
     header = Header(stamp=stamp(at), frame_id='optical')
-    return CompressedImage(header=header, format='png', data=byte_array(data))
+    msg = CompressedImage(header=header, format='png')
+    fill_bytes(msg.data, data)
+    return msg
 
 
 class NodeProcess:

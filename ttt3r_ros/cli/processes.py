@@ -96,7 +96,7 @@ class RosProcesses:
         while process.poll() is None:
             self.check()
             time.sleep(0.05)
-        del self._running[module]
+        self.stop(module)
         if process.returncode:
             raise Ttt3rError(f'{module} failed\n{self._said()}')
 
@@ -110,6 +110,8 @@ class RosProcesses:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
     def check(self) -> None:
         """

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from ttt3r_ros.node.conversions import byte_array
+from ttt3r_ros.node.conversions import fill_bytes
 
 _XYZ_RGB = (('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4'))
 _DENSE = np.dtype([*_XYZ_RGB, ('confidence', '<f4')])
@@ -33,7 +33,7 @@ def cloud_message(
     if confidence is not None:
         cells['confidence'] = confidence
     height, width = points.shape[:2] if points.ndim == 3 else (1, len(points))
-    return PointCloud2(
+    msg = PointCloud2(
         header=header,
         height=height,
         width=width,
@@ -43,8 +43,9 @@ def cloud_message(
         row_step=cells.itemsize * width,
         # One column tells: all three coordinates of a point are left out together.
         is_dense=bool(np.isfinite(points[..., 2]).all()),
-        data=byte_array(cells.reshape(-1)),
     )
+    fill_bytes(msg.data, cells.reshape(-1))
+    return msg
 
 
 def pack_rgb(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:

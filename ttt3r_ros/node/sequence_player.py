@@ -29,8 +29,8 @@ from ttt3r_ros.io.frames import Frame, Sequence
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.node.conversions import (
     NANOSECONDS,
-    byte_array,
     camera_info_message,
+    fill_bytes,
     image_message,
     nanoseconds,
     stamp_from_nanoseconds,
@@ -166,7 +166,9 @@ class SequencePlayer(Node):
         if not self._config.compressed:
             return image_message(rgb, 'rgb8', Header())
         _, data = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-        return CompressedImage(format='rgb8; jpeg compressed bgr8', data=byte_array(data))
+        msg = CompressedImage(format='rgb8; jpeg compressed bgr8')
+        fill_bytes(msg.data, data)
+        return msg
 
     def _publish(self, msg: Image | CompressedImage) -> None:
         if self._time_topic is not None:

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import Stores, get_typestore
+
+from ttt3r_ros.cli.demo import Traffic
+from ttt3r_ros.cli.outcome import Outcome, read_outcome, write_outcome
+from ttt3r_ros.cli.processes import RosProcesses
+from ttt3r_ros.errors import DatasetError, Ttt3rError
+from ttt3r_ros.io.frames import Frame
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+MS = 1_000_000
+
+
+def test_traffic_counts_frames_and_latency():
+    played = {stamp: stamp * 100 * MS for stamp in range(1, 5)}
+    received = {
+        'odometry': [(stamp, played[stamp] + 20 * MS) for stamp in (1, 2, 4)],
+        'points': [(1, played[1] + 30 * MS)],
+    }
+    text = '\n'.join(Traffic(played, received).lines())
+    assert 'frames: 4 in, 3 out, 1 dropped' in text
+    assert '9.4 frames/s' in text  # three poses in 320 ms
+    assert 'latency of odometry: p50 20 ms, p99 20 ms' in text
+    assert 'latency of points: p50 30 ms' in text
+
+
+def test_traffic_without_results():
+    assert Traffic({1: 1}, {'odometry': [], 'points': []}).lines() == [
+        'frames: 1 in, 0 out, 1 dropped'
+    ]
+
+
+def frame(index: int, shape: tuple[int, int]) -> Frame:
+    pose = np.eye(4)
+    pose[:3, 3] = index, index**2 / 10, 0
+    rng = np.random.default_rng(index)
+    image = rng.integers(0, 255, (*shape, 3), dtype=np.uint8)
+    depth = np.full(shape, 2.0 + index, np.float32)
+    return Frame(index, float(index), lambda: image, pose, lambda: depth)
+
+
+def test_outcome_is_measured_against_the_ground_truth_and_drawn(tmp_path):
+    frames = {index * 10**9: frame(index, (24, 40)) for index in range(5)}
+    outcome = Outcome(
+        poses={stamp: item.T_world_camera for stamp, item in frames.items()},
+        depths={stamp: np.full((12, 16), 2.0 + i, np.float32) for i, stamp in enumerate(frames)},
+        confidences={stamp: np.ones((12, 16), np.float32) for stamp in frames},
+        points=np.zeros((7, 3), np.float32),
+        colors=np.zeros((7, 3), np.uint8),
+    )
+    text = '\n'.join(write_outcome(tmp_path, 'a test', frames, outcome))
+    assert 'ATE 0.000 m' in text
+    assert 'AbsRel 0.000' in text
+    assert np.loadtxt(tmp_path / 'trajectory.txt').shape == (5, 8)
+    assert (tmp_path / 'points.ply').is_file()
+    assert (tmp_path / 'summary.png').is_file()
+
+
+def test_nothing_came_out(tmp_path):
+    with pytest.raises(DatasetError, match='no pose'):
+        write_outcome(tmp_path, 'a test', {0: frame(0, (4, 4))}, Outcome())
+
+
+def test_outcome_is_read_back_from_a_bag(tmp_path):
+    make = STORE.types
+    header = make['std_msgs/msg/Header'](
+        make['builtin_interfaces/msg/Time'](sec=3, nanosec=5), 'optical'
+    )
+    depth = np.array([[1.0, np.nan, 3.0]], np.float32)
+    image = make['sensor_msgs/msg/Image'](
+        header, 1, 3, '32FC1', 0, 12, depth.view(np.uint8).reshape(-1)
+    )
+    with Writer(Path(tmp_path / 'bag'), version=8) as writer:
+        topic = writer.add_connection('/depth/image', image.__msgtype__, typestore=STORE)
+        writer.write(topic, 1, STORE.serialize_cdr(image, image.__msgtype__))
+    outcome = read_outcome(tmp_path / 'bag')
+    assert np.array_equal(outcome.depths[3 * 10**9 + 5], depth, equal_nan=True)
+
+
+def test_a_process_that_fails_is_named_with_what_it_said(tmp_path):
+    with RosProcesses(tmp_path) as processes:
+        processes.start('no_such_module', {})
+        with pytest.raises(Ttt3rError, match='no_such_module'):
+            processes.wait_for_word('no_such_module', 'ready', 60)
