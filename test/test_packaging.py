@@ -114,3 +114,9 @@ def test_weights_are_small():
 
 def test_continuous_integration_can_be_run():
     assert (ROOT / '.ci/run').stat().st_mode & 0o100
+
+
+def test_test_modules_have_unique_names():
+    """Without packages under test/, pytest tells modules apart by their names alone."""
+    names = [path.name for path in (ROOT / 'test').rglob('test_*.py')]
+    assert sorted(names) == sorted(set(names))
