@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _NEAREST = 1e-3  # metres
-_DEPTH_STEPS = 2  # Newton steps of the depths at each set of poses; they start near
-_SETTLE_ROUNDS = 2  # of these, where the poses are fixed
+_DEPTH_STEPS = 1  # Newton step of the depths at each set of poses; they start near
+_SETTLE_ROUNDS = 4  # of these, where the poses are fixed
 _LONGEST_DEPTH_STEP = 0.5  # log
 _START_RADIUS = 0.1  # of the trust region, metres and radians
 # dR/dw of a rotation vector w at 0 [3, 3, 3]: the first index is that of w.

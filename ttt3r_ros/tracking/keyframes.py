@@ -14,9 +14,10 @@ from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 
 _LEAST_SHARED = 0.5  # of the last keyframe's points
-_MOST_POINTS = 150  # that are refined together; the depths of the others follow
+_MOST_POINTS = 120  # that are refined together; the depths of the others follow
 _FEWEST_POINTS = 20
-_ITERATIONS = 4
+_ITERATIONS = 3
+_TRIAL_ITERATIONS = 2  # of each start, before the best goes on
 _ROBUST = 1.0  # pixels
 _FAR_OFF = 10.0  # pixels; larger errors are left out where a pose starts anew
 
@@ -57,8 +58,9 @@ def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) 
         return
     rows, others = np.sort(order[:_MOST_POINTS]), np.sort(order[_MOST_POINTS:])
     problem = _problem(landmarks, seen, rows, camera_matrix, config)
-    starts = [problem, *(_restarts(problem) if landmarks.young else ())]
-    best = min((adjust(start, _ITERATIONS) for start in starts), key=lambda end: end.cost)
+    if landmarks.young:
+        problem = _best_start(problem)
+    best = adjust(problem, _ITERATIONS)
     landmarks.T_camera_world = best.T_camera_world
     landmarks.points.log_depth[rows] = best.log_depth
     if len(others):
@@ -95,6 +97,13 @@ def _problem(
         focal=float(camera_matrix[0, 0]),
         max_error=_ROBUST,
     )
+
+
+def _best_start(problem: BundleProblem) -> BundleProblem:
+    """Try several starts, and return the best one's end to go on from."""
+    starts = [problem, *_restarts(problem)]
+    best = min((adjust(start, _TRIAL_ITERATIONS) for start in starts), key=lambda end: end.cost)
+    return replace(problem, T_camera_world=best.T_camera_world, log_depth=best.log_depth)
 
 
 def _restarts(problem: BundleProblem) -> list[BundleProblem]:
