@@ -31,7 +31,7 @@ from tf2_ros import Buffer, TransformListener
 from ttt3r_ros.node.conversions import fill_bytes, image_message
 from ttt3r_ros.node.outputs import TOPICS
 
-START = 120.0  # seconds that a start, or a first frame, may take on a busy machine
+START = 240.0  # seconds that a start, or a first frame, may take on a busy machine
 HEIGHT, WIDTH = 96, 128
 
 

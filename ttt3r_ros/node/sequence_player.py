@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+import signal
 import sys
 import threading
 import time
@@ -224,6 +225,8 @@ def main(args: list[str] | None = None) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     rclpy.try_shutdown()
+    # The work is done: a signal to all, as launch sends it, must not turn that into a failure.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     spinning.join(timeout=1.0)
 
 
