@@ -1,5 +1,5 @@
 """
-Measures the processor time that it takes to pack and publish a coloured cloud, beside a plain copy of its bytes.
+Measure the processor time of packing and publishing a coloured cloud, beside a copy of its bytes.
 
     python tools/benchmark_cloud.py
 """
