@@ -8,6 +8,7 @@ and memory have grown.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 import statistics
@@ -62,10 +63,9 @@ def seconds(reconstructor: Reconstructor, image: NDArray[np.uint8]) -> float:
     return time.thread_time() - began
 
 
-def measure(frames: int, every: int) -> list[Sample]:
+def measure(frames: int, every: int) -> Iterator[Sample]:
     """Feed the images, and compare with a fresh reconstructor at every `every`th."""
     walk, long = Walk(), Reconstructor()
-    samples = []
     index = 0
     while index < frames:
         seconds(long, walk.image(index))
@@ -79,13 +79,8 @@ def measure(frames: int, every: int) -> list[Sample]:
             both = turns[_WARM:]
             a, b = (1000 * statistics.median(column) for column in zip(*both, strict=True))
             del fresh
-            samples.append(Sample(index, a, b, 1000 * resident_memory()))
-            print(
-                f'{index}: {a:.1f} ms, fresh {b:.1f} ms, {samples[-1].memory_mb:.0f} MB',
-                flush=True,
-            )
+            yield Sample(index, a, b, 1000 * resident_memory())
             index += _TURNS + _WARM
-    return samples
 
 
 def draw(samples: list[Sample], path: Path) -> None:
@@ -115,8 +110,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    samples = measure(arguments.frames, arguments.every)
-    draw(samples, arguments.plot)
+    samples: list[Sample] = []
+    for sample in measure(arguments.frames, arguments.every):
+        samples.append(sample)
+        print(
+            f'{sample.index}: {sample.long_ms:.1f} ms, fresh {sample.fresh_ms:.1f} ms, '
+            f'{sample.memory_mb:.0f} MB',
+            flush=True,
+        )
+        draw(samples, arguments.plot)  # each time: a run cut short has its figure too
     last = samples[-1]
     settled = next((s for s in samples if s.index >= _SETTLED), last)
     print(
