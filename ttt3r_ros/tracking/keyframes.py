@@ -17,6 +17,7 @@ _LEAST_SHARED = 0.5  # of the last keyframe's points
 _MOST_POINTS = 120  # that are refined together; the depths of the others follow
 _FEWEST_POINTS = 20
 _ITERATIONS = 3
+_CLEARLY_BETTER = 0.85  # cost of another start; without parallax all are nearly the same
 _TRIAL_ITERATIONS = 2  # of each start, before the best goes on
 _ROBUST = 1.0  # pixels
 _FAR_OFF = 10.0  # pixels; larger errors are left out where a pose starts anew
@@ -101,8 +102,12 @@ def _problem(
 
 def _best_start(problem: BundleProblem) -> BundleProblem:
     """Try several starts, and return the best one's end to go on from."""
-    starts = [problem, *_restarts(problem)]
-    best = min((adjust(start, _TRIAL_ITERATIONS) for start in starts), key=lambda end: end.cost)
+    best = adjust(problem, _TRIAL_ITERATIONS)
+    limit = _CLEARLY_BETTER * best.cost
+    for start in _restarts(problem):
+        other = adjust(start, _TRIAL_ITERATIONS)
+        if other.cost < limit:
+            best, limit = other, other.cost
     return replace(problem, T_camera_world=best.T_camera_world, log_depth=best.log_depth)
 
 
