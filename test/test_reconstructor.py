@@ -1,6 +1,7 @@
 """The stateful class, with tiny random networks and without tracking unless said."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import to_tensor
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
+from ttt3r_ros.tracking.pnp import PnpTracker
 
 TINY = NetworkConfig(
     image_size=64,
@@ -237,3 +239,27 @@ def test_int8_is_close_to_float32_and_leaves_the_network_alone(images, monkeypat
     error = np.linalg.norm(rounded.points - exact.points) / np.linalg.norm(exact.points)
     assert 0 < error < 0.1
     np.testing.assert_array_equal(reconstruct(images[:3], network)[-1].points, exact.points)
+
+
+def test_depth_is_corrected_by_the_tracked_landmarks(monkeypatch):
+    """Landmarks at twice the network's depth, and an aligned scale, double it everywhere."""
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    network = build(PRESETS['small'])
+    raw = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
+    column, row = np.meshgrid(np.arange(4, 60, 4), np.arange(4, 44, 4))
+    pixels = np.stack([column.ravel(), row.ravel()], -1)
+    known = 2.0 * raw.depth[pixels[:, 1], pixels[:, 0]].astype(float)
+    tracked = replace(
+        PnpTracker().add(image, *given(raw)),
+        depth_scale=1.5,
+        landmark_pixels=pixels.astype(float),
+        landmark_depth=known,
+    )
+    monkeypatch.setattr(PnpTracker, 'add', lambda *_: tracked)
+    view = Reconstructor(network=network).add(image)
+    assert view.depth_scale == 1.5
+    np.testing.assert_allclose(view.depth, 2.0 * raw.depth, rtol=0.1)
+
+
+def given(view):
+    return view.points, view.confidence, view.mapping, view.input_intrinsics, view.T_world_camera

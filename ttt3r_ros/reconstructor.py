@@ -30,6 +30,7 @@ from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import fit_image, to_tensor
 from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.tracking.pnp import PnpTracker
+from ttt3r_ros.tracking.refine_depth import refine_depth
 from ttt3r_ros.view import Health, Tracking, View
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,9 @@ class ReconstructorConfig:
         choices=('crop', 'stretch'),
     )
     align_depth: bool = setting(
-        True, 'Scale the depth of each frame to agree with the track (pose source pnp).'
+        True,
+        'Correct the depth of each frame by the tracked landmarks: its scale, and a smooth field '
+        '(pose source pnp).',
     )
 
     def __post_init__(self) -> None:
@@ -268,7 +271,9 @@ class Reconstructor:
             )
             if self._config.align_depth:
                 scale = tracked.depth_scale
-                points = points * np.float32(scale)
+                points = refine_depth(
+                    points * np.float32(scale), tracked.landmark_pixels, tracked.landmark_depth
+                )
         self._last_pose = pose
         return View(
             index=self._index,

@@ -58,7 +58,8 @@ class View:
     :param input_intrinsics: of the input image, smoothed over frames
     :param focal_spread: relative spread of the focal length over recent frames
     :param mapping: from the input image to the network's
-    :param depth_scale: what the network's depth was multiplied by to agree with the track
+    :param depth_scale: what the network's depth was multiplied by to agree with the track, before
+        a smooth field corrected it further
     :param world_points: from the world head, if asked for [h, w, 3]
     """
 
