@@ -194,14 +194,15 @@ class SequencePlayer(Node):
 
     def _wait_for_answer(self, stamps: list[int]) -> None:
         """Wait until the first of the stamps, or a later one, has come back as odometry."""
-
-        def answered() -> bool:
-            return not rclpy.ok() or any(stamp in self._answered for stamp in stamps)
-
+        patience = _PATIENCE if self._answered else _FIRST_PATIENCE
+        deadline = time.monotonic() + patience
         with self._answer:
-            patience = _PATIENCE if self._answered else _FIRST_PATIENCE
-            if not self._answer.wait_for(answered, patience):
-                self.get_logger().warning(f'no odometry for an image within {patience:.0f} s')
+            while rclpy.ok() and self._answered.isdisjoint(stamps):
+                if time.monotonic() > deadline:
+                    text = f'no odometry for an image within {patience:.0f} s'
+                    self.get_logger().warning(text)
+                    return
+                self._answer.wait(0.2)  # not longer: a signal has to be noticed
 
 
 def main(args: list[str] | None = None) -> None:

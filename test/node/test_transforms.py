@@ -1,0 +1,88 @@
+from builtin_interfaces.msg import Time
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+
+from ttt3r_ros.node import bond, transforms
+from ttt3r_ros.node.frames import FrameNames
+from ttt3r_ros.node.settings import NodeConfig
+
+NAMES = FrameNames('map', 'odom', 'base_link', 'optical')
+
+
+@pytest.fixture(scope='module')
+def node():
+    context = Context()
+    rclpy.init(context=context)
+    yield Node('transforms', context=context)
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def sent(node, monkeypatch):
+    """Return what a configuration sends for an image of second 5."""
+
+    def send(**settings) -> list[tuple[str, str, float]]:
+        messages = []
+
+        class Broadcaster:
+            def __init__(self, _):
+                pass
+
+            def sendTransform(self, transforms):  # noqa: N802
+                messages.extend(transforms)
+
+        monkeypatch.setattr(transforms, 'TransformBroadcaster', Broadcaster)
+        made = transforms.Transforms(node, NodeConfig(**settings))
+        made.send(NAMES, Time(sec=5), np.eye(4), np.eye(4))
+        return [
+            (
+                m.header.frame_id,
+                m.child_frame_id,
+                m.header.stamp.sec + m.header.stamp.nanosec / 1e9,
+            )
+            for m in messages
+        ]
+
+    return send
+
+
+def test_both_transforms_are_of_the_time_of_the_image(sent):
+    assert sent() == [('map', 'odom', 5.0), ('odom', 'base_link', 5.0)]
+
+
+def test_other_odometry_is_corrected_for_a_while(sent):
+    assert sent(publish_odom_tf=False, transform_tolerance=0.25) == [('map', 'odom', 5.25)]
+
+
+def test_a_localiser_owns_the_map(sent):
+    assert sent(publish_map_tf=False) == [('odom', 'base_link', 5.0)]
+
+
+def test_nothing_is_sent_without_tf(sent):
+    assert sent(publish_tf=False) == []
+
+
+def test_bond_is_begun_where_it_is_installed(node, monkeypatch, tmp_path):
+    package = tmp_path / 'bondpy'
+    package.mkdir()
+    (package / '__init__.py').write_text('')
+    (package / 'bondpy.py').write_text(
+        'class Bond:\n'
+        '    started = False\n'
+        '    def __init__(self, node, topic, name):\n'
+        '        self.asked = node.get_name(), topic, name\n'
+        '    def start(self):\n'
+        '        self.started = True\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = bond.create_bond(node)
+    assert made.started
+    assert made.asked == ('transforms', 'bond', 'transforms')
+
+
+def test_no_bond_where_bondpy_is_not_installed(node, monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'bondpy.bondpy', None)
+    assert bond.create_bond(node) is None
