@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 import re
-import shutil
+
+from PIL import Image
 
 _BLOCK = re.compile(r'<!-- results: (\S+) -->\n.*?<!-- end -->', re.DOTALL)
 _FIGURE = re.compile(r'^!\[(.*)\]\((.*)\)$')
@@ -49,9 +50,15 @@ def _body(page: Path, images: Path) -> list[str]:
         if kind not in shown:
             shown.add(kind)
             images.mkdir(exist_ok=True)
-            shutil.copyfile(page.parent / figure[2], images / figure[2])
+            _copy_small(page.parent / figure[2], images / figure[2])
             lines += [f'![{figure[1]}](images/{figure[2]})', '']
     return [line for line, after in zip(lines, [*lines[1:], 'end'], strict=True) if line or after]
+
+
+def _copy_small(source: Path, target: Path) -> None:
+    """Copy a figure with 128 colours, a third of the bytes."""
+    with Image.open(source) as image:
+        image.convert('RGB').quantize(128).save(target, optimize=True)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,8 @@ from pathlib import Path
 import subprocess
 import sys
 
+from PIL import Image
+
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'fill_report.py'
 
 
@@ -14,7 +16,7 @@ def test_pages_are_put_between_their_markers(tmp_path):
     figures = ['pose-walk-curves.png', 'pose-walk-trajectory-a.png', 'pose-walk-trajectory-b.png']
     page = ['# Pose, walk', '', '- weights: small', '', '| a |', '']
     for name in figures:
-        (out / name).write_bytes(name.encode())
+        Image.new('RGB', (8, 8), 'red').save(out / name)
         page += [f'![title]({name})', '']
     (out / 'pose-walk.md').write_text('\n'.join(page))
     document = docs / 'evaluation.md'
@@ -33,3 +35,5 @@ def test_pages_are_put_between_their_markers(tmp_path):
         )
     copied = sorted(path.name for path in (docs / 'images').iterdir())
     assert copied == figures[:2]
+    with Image.open(docs / 'images' / figures[0]) as image:
+        assert image.convert('RGB').getpixel((4, 4)) == (255, 0, 0)
