@@ -1,6 +1,7 @@
 """Simulated time, bags that loop, pauses of the clock; players."""
 
 from itertools import pairwise
+import time
 
 from harness import image, stamp
 import numpy as np
@@ -38,8 +39,10 @@ def test_a_clock_that_jumps_back_first_discards_what_waits(system):
     process = system.start(use_sim_time=True, input_queue=200)
     client = system.client
     client.listen('odometry')
-    client.send(Clock(clock=stamp(50.0)), topic='/clock')
-    client.send(*[image(index, 50.0 + 0.01 * index) for index in range(60)])
+    for now in np.arange(49.0, 50.01, 0.1):  # the clock is only heard once it is found
+        client.send(Clock(clock=stamp(float(now))), topic='/clock')
+        time.sleep(0.1)
+    client.send(*[image(index, 50.0 + 0.01 * index) for index in range(150)])
     client.wait_for_stamp('odometry', 50.0)
     client.send(Clock(clock=stamp(10.0)), topic='/clock')
     process.says('the clock was set back')
@@ -47,7 +50,7 @@ def test_a_clock_that_jumps_back_first_discards_what_waits(system):
     client.wait_for_stamp('odometry', 10.0)
     stamps = client.stamps('odometry')
     assert max(stamps[stamps.index(10.0) :]) == 10.0
-    assert len(stamps) < 61
+    assert len(stamps) < 151
     assert process.said().count('poses start from identity again') == 1
 
 

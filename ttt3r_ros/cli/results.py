@@ -31,7 +31,7 @@ class OutputConfig:
     """Settings of what is written."""
 
     min_confidence: float = setting(
-        1.5, 'Points less confident than this are left out (1 keeps all).', ge=1.0
+        1.0, 'Points less confident than this are left out (1 keeps all).', ge=1.0
     )
     max_depth: float = setting(
         20.0, 'Points farther than this many metres are left out; 0: no limit.', ge=0.0
