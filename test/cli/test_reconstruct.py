@@ -15,7 +15,7 @@ from ttt3r_ros.geometry.camera import ImageMapping
 from ttt3r_ros.io.images import load_depth
 from ttt3r_ros.io.tum import read_tum_trajectory
 
-CONFIG = OutputConfig(voxel_size=0.05)
+CONFIG = OutputConfig(voxel_size=0.05, min_confidence=1.5)
 
 
 def ply_points(path):
