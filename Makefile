@@ -9,11 +9,13 @@ INPUT ?=
 DEVICE ?= cpu
 SECTIONS ?=
 OUT ?= demo_out
+RUN ?= training_runs/small
+START_FROM ?=
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-system test-jazzy test-full lint environment test-environment lock
+.PHONY: help demo report test test-system test-jazzy test-full bench train lint environment test-environment lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +41,9 @@ test-full: test-environment  ## Test the network at full size
 
 bench: environment  ## Measure speed; SECTIONS=all with the full model, DEVICE=cuda on a GPU
 	@$(BIN)/python tools/bench.py $(SECTIONS) --device $(DEVICE)
+
+train: environment  ## Train the small model in RUN, from START_FROM or from nothing; resumes
+	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) $(if $(START_FROM),--start-from $(START_FROM))
 
 lint: test-environment  ## Check style and types only
 	@$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import pytest
 from safetensors import safe_open
 import torch
 
-from ttt3r_ros.model.checkpoint import load_network
+from ttt3r_ros.model.checkpoint import load_network, save_safetensors
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.training.batches import train_batch
@@ -161,3 +161,23 @@ def test_validation_scores_and_curves_are_drawn(tmp_path: Path) -> None:
     log.write_text(json.dumps(line) + '\n')
     draw_curves(log, tmp_path / 'curves.png')
     assert (tmp_path / 'curves.png').stat().st_size > 5000
+
+
+def test_a_run_goes_on_from_exported_weights_elsewhere(tmp_path: Path) -> None:
+    first = TrainingRun(tmp_path / 'first', SETTINGS)
+    first.train_step()
+    first.export(tmp_path / 'small.safetensors')
+    second = TrainingRun(tmp_path / 'second', SETTINGS)
+    second.start_from(tmp_path / 'small.safetensors')
+    assert (second.step, second.frames) == (first.step, first.frames)
+    for name, weights in second.network.named_parameters():
+        torch.testing.assert_close(weights, first.average[name].half().float())
+    with pytest.raises(ValueError, match='is at step 1 already'):
+        second.start_from(tmp_path / 'small.safetensors')
+
+
+def test_a_run_does_not_start_from_another_network(tmp_path: Path) -> None:
+    path = tmp_path / 'other.safetensors'
+    save_safetensors(path, {}, PRESETS['golden_small'])
+    with pytest.raises(ValueError, match='another network'):
+        TrainingRun(tmp_path / 'run', SETTINGS).start_from(path)

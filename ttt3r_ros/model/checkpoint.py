@@ -91,6 +91,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], NetworkConfig | None]:
         raise CheckpointError(f'{path}: cannot be read: {error.strerror or error}') from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """
+    Return the text that a safetensors file holds beside its tensors.
+
+    :raises CheckpointError: if the file cannot be read
+    """
+    try:
+        with safe_open(path, framework='pt') as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f'{path}: cannot be read as safetensors: {error}') from error
+
+
 def save_safetensors(
     path: Path | str,
     tensors: Mapping[str, Tensor],

@@ -29,6 +29,7 @@ def _arguments() -> argparse.Namespace:
         '--anneal', type=int, default=0,
         help='last stretch: let the learning rate fall to 0 over so many steps, then stop',
     )  # fmt: skip
+    parser.add_argument('--start-from', type=Path, help='exported weights, for a new run')
     parser.add_argument('--export', type=Path, help='only write the averaged weights, and stop')
     parser.add_argument('--curves', type=Path, help='only draw the log as PNG, and stop')
     return parser.parse_args()
@@ -48,6 +49,8 @@ def main() -> None:
         validate_minutes=arguments.validate_minutes,
     )
     run = TrainingRun(arguments.run, settings)
+    if arguments.start_from is not None:
+        run.start_from(arguments.start_from)
     if arguments.export is not None:
         run.export(arguments.export)
         _LOG.info('step %d written to %s', run.step, arguments.export)

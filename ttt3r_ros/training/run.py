@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ttt3r_ros.files import atomic_file
-from ttt3r_ros.model.checkpoint import save_safetensors
+from ttt3r_ros.model.checkpoint import read_metadata, read_tensors, save_safetensors
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.training.batches import train_batch
 from ttt3r_ros.training.initialise import new_network
@@ -80,6 +80,27 @@ class TrainingRun:
         self.optimiser.load_state_dict(saved['optimiser'])
         self.step, self.frames, self.seconds = saved['step'], saved['frames'], saved['seconds']
         _LOG.info('resumed %s at step %d', self.folder, self.step)
+
+    def start_from(self, weights: Path) -> None:
+        """
+        Go on from exported weights, on a machine that does not have the run's folder.
+
+        The optimiser's averages are not in them and build up again.
+
+        :raises CheckpointError: see `load_network`
+        :raises ValueError: if the run has steps of its own, or the network is another
+        """
+        if self.step:
+            raise ValueError(f'{self.folder} is at step {self.step} already')
+        tensors, config = read_tensors(weights)
+        if config != self.network.config:
+            raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
+        self.network.load_state_dict(tensors)
+        self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        told = read_metadata(weights)
+        self.step, self.frames = int(told['steps']), int(told['frames'])
+        self.seconds = 3600 * float(told['core_hours'])
+        _LOG.info('went on from %s, step %d', weights, self.step)
 
     def save(self) -> None:
         """Write all that is needed to resume, all or nothing."""

@@ -31,9 +31,9 @@ class Phase:
 _COARSE = ((64, 48),) * 6 + ((64, 40), (48, 64))
 
 CURRICULUM: tuple[Phase, ...] = (
-    Phase(2500, (1,), 16, _COARSE, 1.0e-3, recurrent=False),
-    Phase(3000, (1, 4, 4, 8), 16, _COARSE, 8e-4),
-    Phase(0, (1, 4, 8, 8, 16), 16, _COARSE, 6e-4),
+    Phase(8000, (1,), 32, _COARSE, 1.0e-3, recurrent=False),
+    Phase(3000, (1, 4, 8), 32, _COARSE, 8e-4),
+    Phase(0, (1, 8, 16), 32, _COARSE, 6e-4),
 )
 
 
