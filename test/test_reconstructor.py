@@ -254,6 +254,7 @@ def test_depth_is_corrected_by_the_tracked_landmarks(monkeypatch):
         depth_scale=1.5,
         landmark_pixels=pixels.astype(float),
         landmark_depth=known,
+        landmark_sigma=np.full(len(known), 0.05),
     )
     monkeypatch.setattr(PnpTracker, 'add', lambda *_: tracked)
     view = Reconstructor(network=network).add(image)

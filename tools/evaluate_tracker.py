@@ -105,7 +105,10 @@ def run(
         outcome.poses.append(found.T_world_camera)
         outcome.lost += found.status not in ('first', 'tracked')
         refined = refine_depth(
-            points * np.float32(found.depth_scale), found.landmark_pixels, found.landmark_depth
+            points * np.float32(found.depth_scale),
+            found.landmark_pixels,
+            found.landmark_depth,
+            found.landmark_sigma,
         )
         outcome.depth_before.append(relative_error(points[..., 2], truth))
         outcome.depth_after.append(relative_error(refined[..., 2], truth))

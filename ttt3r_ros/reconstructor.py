@@ -272,7 +272,10 @@ class Reconstructor:
             if self._config.align_depth:
                 scale = tracked.depth_scale
                 points = refine_depth(
-                    points * np.float32(scale), tracked.landmark_pixels, tracked.landmark_depth
+                    points * np.float32(scale),
+                    tracked.landmark_pixels,
+                    tracked.landmark_depth,
+                    tracked.landmark_sigma,
                 )
         self._last_pose = pose
         return View(

@@ -11,6 +11,7 @@ from ttt3r_ros.evaluation.trajectories import umeyama
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import inverse, rotation_angle
 from ttt3r_ros.io.sequence import open_sequence
+from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pnp import PnpTracker, TrackerConfig
 
 FRAMES = 30
@@ -87,11 +88,25 @@ def test_triangulated_points_have_the_true_depth(film):
     track = tracker()
     for image, depth in frames:
         found = feed(track, image, depth)
-    assert len(found.landmark_depth) > 50
+    sure = found.landmark_sigma < 0.2
+    assert sure.sum() > 50
     points = small_points(frames[-1][1])
-    x, y = np.round(found.landmark_pixels).astype(int).T
-    ratio = found.landmark_depth / points[np.clip(y, 0, 59), np.clip(x, 0, 79), 2]
+    x, y = np.round(found.landmark_pixels[sure]).astype(int).T
+    ratio = found.landmark_depth[sure] / points[np.clip(y, 0, 59), np.clip(x, 0, 79), 2]
     assert abs(np.median(ratio) - 1) < 0.02
+
+
+def test_depths_are_sure_after_moving_and_not_after_turning():
+    landmarks = LandmarkMap(np.eye(4))
+    landmarks.insert(np.full((1, 2), 30, np.float32), np.full((1, 2), 30.0), np.zeros(1))
+    rows = np.array([0])
+    moved, turned = np.eye(4), np.eye(4)
+    moved[0, 3] = 0.2
+    turned[:3, :3] = cv2.Rodrigues(np.array([0.0, 0.3, 0.0]))[0]
+    assert landmarks.parallax(rows, moved) == pytest.approx(0.2)
+    assert landmarks.turned(rows, moved) == pytest.approx(0.0)
+    assert landmarks.parallax(rows, turned) == pytest.approx(0.0)
+    assert landmarks.turned(rows, turned) == pytest.approx(0.3)
 
 
 def test_standing_still_stays_in_place(film):

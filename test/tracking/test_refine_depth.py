@@ -84,21 +84,35 @@ def wrong():
     return true, (rays * (true * error)[..., None]).astype(np.float32), pixels, depth
 
 
+def error_of(points, true):
+    return np.abs(points[..., 2] / true - 1).mean()
+
+
 def test_a_smooth_error_is_taken_out(wrong):
     true, points, pixels, depth = wrong
-    refined = refine_depth(points, pixels, depth)
-    before = np.abs(points[..., 2] / true - 1).mean()
-    after = np.abs(refined[..., 2] / true - 1).mean()
-    assert after < 0.3 * before
-    assert np.allclose(
-        refined[..., :2] / refined[..., 2:], points[..., :2] / points[..., 2:], atol=1e-5
-    )
+    refined = refine_depth(points, pixels, depth, np.full(80, 0.03))
+    assert error_of(refined, true) < 0.3 * error_of(points, true)
+    slopes = points[..., :2] / points[..., 2:]
+    assert np.allclose(refined[..., :2] / refined[..., 2:], slopes, atol=1e-5)
+
+
+def test_depths_count_by_how_sure_they_are(wrong):
+    true, points, pixels, depth = wrong
+    rng = np.random.default_rng(2)
+    sigma = np.where(np.arange(80) % 2, 0.03, 0.8)
+    depth = depth * np.exp(np.where(sigma > 0.1, rng.normal(0, 0.8, 80), 0.0))
+    told = refine_depth(points, pixels, depth, sigma)
+    untold = refine_depth(points, pixels, depth, np.full(80, 0.1))
+    assert error_of(told, true) < 0.4 * error_of(points, true)
+    assert error_of(told, true) < 0.6 * error_of(untold, true)
 
 
 def test_few_points_change_nothing(wrong):
     _, points, pixels, depth = wrong
-    assert refine_depth(points, pixels[:15], depth[:15]) is points
-    assert refine_depth(points, pixels + 500, depth) is points
+    sure = np.full(80, 0.03)
+    assert refine_depth(points, pixels[:15], depth[:15], sure[:15]) is points
+    assert refine_depth(points, pixels + 500, depth, sure) is points
+    assert refine_depth(points, pixels, depth, np.full(80, 2.0)) is points
 
 
 def test_points_in_a_corner_change_little_elsewhere(wrong):
@@ -106,7 +120,7 @@ def test_points_in_a_corner_change_little_elsewhere(wrong):
     rng = np.random.default_rng(1)
     pixels = rng.uniform([0, 0], [15, 15], (40, 2))
     z = points[tuple(np.round(pixels[:, ::-1]).astype(int).T)][:, 2]
-    refined = refine_depth(points, pixels, 1.3 * z)
+    refined = refine_depth(points, pixels, 1.3 * z, np.full(40, 0.03))
     ratio = refined[..., 2] / points[..., 2]
     assert ratio[5, 5] > 1.2
-    assert abs(ratio[70, 90] - 1) < 0.12
+    assert abs(ratio[70, 90] - 1) < 0.1

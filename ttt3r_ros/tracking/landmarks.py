@@ -184,3 +184,14 @@ class LandmarkMap:
         return np.asarray(
             np.linalg.norm(anchors - centre, axis=1) / np.exp(points.log_depth[rows])
         )
+
+    def turned(self, rows: NDArray[np.int64], T_camera_world: Transform) -> Array:
+        """
+        Return how far the camera has turned since a point was first seen.
+
+        :param rows: points [N]
+        :return: radians [N]
+        """
+        turns = self.T_camera_world[:, :3, :3] @ T_camera_world[:3, :3].T
+        cosine = (np.trace(turns, axis1=1, axis2=2) - 1) / 2
+        return np.asarray(np.arccos(np.clip(cosine, -1, 1)))[self.points.anchor[rows]]

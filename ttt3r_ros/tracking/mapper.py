@@ -17,7 +17,8 @@ from ttt3r_ros.tracking.pose import Array, project, viewing_rays
 from ttt3r_ros.tracking.relocalise import Places, Relocalisation
 from ttt3r_ros.tracking.scale import NetworkScale, median_ratio, rescale_pose
 
-_TRIANGULATED = 0.05  # radians between rays, about: the depth is then good to a few per cent
+_PIXEL_ANGLE = 0.006  # radians by which the directions of a corner in two images are off, about
+_TURNED_ANGLE = 0.15  # the same, per radian of turning: focal length and distortion are estimates
 _BLURRED = 0.35  # sharpness, relative to that of the keyframes, at which nothing is to be seen
 _SMOOTHING = 0.2  # of the keyframes' sharpness
 
@@ -151,13 +152,20 @@ class Mapper:
         self._sharpness += (_SMOOTHING if self._sharpness else 1.0) * (sharp - self._sharpness)
         self._frames_since = 0
 
-    def triangulated(self, frame: TrackingFrame, pose: Transform) -> tuple[Array, Array]:
-        """Return pixels in the network's image [N, 2] and depths in metres [N] of sure points."""
+    def triangulated(self, frame: TrackingFrame, pose: Transform) -> tuple[Array, Array, Array]:
+        """
+        Return what the map knows of this frame's depth.
+
+        :return: pixels in the network's image [N, 2], depths in metres [N], and how wrong these
+            may be (standard deviation of the logarithm): large with little parallax, and with
+            much turning where the camera moved little [N]
+        """
         landmarks = self.landmarks
         rows = np.flatnonzero(landmarks.points.followed)
-        rows = rows[landmarks.parallax(rows, pose) > _TRIANGULATED]
         depth = landmarks.local_points(frame.camera_matrix, pose)[rows, 2]
-        return frame.network_pixels(landmarks.points.pixels[rows]), depth
+        error = _PIXEL_ANGLE + _TURNED_ANGLE * landmarks.turned(rows, pose)
+        sigma = error / np.maximum(landmarks.parallax(rows, pose), 1e-6)
+        return frame.network_pixels(landmarks.points.pixels[rows]), depth, sigma
 
     def find(self, frame: TrackingFrame) -> Relocalisation | None:
         """Look for a frame among the keyframes; None where it is none of them."""

@@ -45,8 +45,9 @@ class TrackedPose:
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians), in camera axes,
         relative to the map; None where the pose was not solved by flow [6, 6]
     :param depth_scale: what the network's depth is to be multiplied by to agree with the map
-    :param landmark_pixels: points whose depth is triangulated, in the network's image [N, 2]
+    :param landmark_pixels: the map's points, in the network's image [N, 2]
     :param landmark_depth: their depths, metres [N]
+    :param landmark_sigma: standard deviations of these depths' logarithms [N]
     """
 
     T_world_camera: Transform
@@ -57,6 +58,7 @@ class TrackedPose:
     depth_scale: float
     landmark_pixels: Array
     landmark_depth: Array
+    landmark_sigma: Array
 
 
 class PnpTracker:
@@ -189,9 +191,10 @@ class PnpTracker:
         matches: int = 0,
         covariance: Array | None = None,
     ) -> TrackedPose:
-        pixels, depth = np.zeros((0, 2)), np.zeros(0)
+        pixels, depth, sigma = np.zeros((0, 2)), np.zeros(0), np.zeros(0)
         if self._frame is not None and status == 'tracked':
-            pixels, depth = self._mapper.triangulated(self._frame, self._T_camera_world)
+            known = self._mapper.triangulated(self._frame, self._T_camera_world)
+            pixels, depth, sigma = known
         return TrackedPose(
             T_world_camera=inverse(self._T_camera_world),
             status=status,
@@ -201,4 +204,5 @@ class PnpTracker:
             depth_scale=self._depth_scale,
             landmark_pixels=pixels,
             landmark_depth=depth,
+            landmark_sigma=sigma,
         )
