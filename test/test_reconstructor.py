@@ -256,10 +256,31 @@ def test_depth_is_corrected_by_the_tracked_landmarks(monkeypatch):
         landmark_depth=known,
         landmark_sigma=np.full(len(known), 0.05),
     )
-    monkeypatch.setattr(PnpTracker, 'add', lambda *_: tracked)
+    monkeypatch.setattr(PnpTracker, 'add', lambda *_, **__: tracked)
     view = Reconstructor(network=network).add(image)
     assert view.depth_scale == 1.5
     np.testing.assert_allclose(view.depth, 2.0 * raw.depth, rtol=0.1)
+
+
+def test_the_focal_length_follows_the_motion_unless_it_is_known(monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    network = build(PRESETS['small'])
+    raw = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
+    tracked = replace(PnpTracker().add(image, *given(raw)), focal_scale=1.2)
+    asked = []
+
+    def add(*_, calibrated):
+        asked.append(calibrated)
+        return tracked
+
+    monkeypatch.setattr(PnpTracker, 'add', add)
+    view = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
+    assert view.input_intrinsics.fx == pytest.approx(1.2 * raw.input_intrinsics.fx)
+    rays = view.intrinsics.rays()
+    np.testing.assert_allclose(view.points, rays * view.depth[..., None], atol=1e-5)
+    np.testing.assert_allclose(view.depth, raw.depth, rtol=1e-6)
+    Reconstructor(network=network).add(image, camera=raw.input_intrinsics)
+    assert asked == [False, True]
 
 
 def given(view):

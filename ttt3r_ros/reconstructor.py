@@ -254,13 +254,20 @@ class Reconstructor:
         aspect = in_input.fy / in_input.fx
         smoothed = replace(in_input, fx=focal, fy=focal * aspect)
         points, scale = seen.points, 1.0
-        if camera is not None and self.network.config.points == 'pinhole':
+        pinhole = self.network.config.points == 'pinhole'
+        if camera is not None and pinhole:
             estimate = mapping.to_output(camera)
             points = estimate.rays() * points[..., 2:]
         pose, tracking = network_pose, Tracking(status='network')
         if self._tracker:
             tracked = self._tracker.add(
-                frame.image, points, seen.confidence, mapping, camera or smoothed, network_pose
+                frame.image,
+                points,
+                seen.confidence,
+                mapping,
+                camera or smoothed,
+                network_pose,
+                calibrated=camera is not None or not pinhole,
             )
             pose = tracked.T_world_camera
             tracking = Tracking(
@@ -269,6 +276,10 @@ class Reconstructor:
                 matches=tracked.matches,
                 covariance=tracked.covariance,
             )
+            if camera is None and pinhole:
+                smoothed = smoothed.zoomed(tracked.focal_scale)
+                estimate = mapping.to_output(smoothed)
+                points = estimate.rays() * points[..., 2:]
             if self._config.align_depth:
                 scale = tracked.depth_scale
                 points = refine_depth(

@@ -72,8 +72,13 @@ def feed(
     image: np.ndarray,
     depth: np.ndarray,
     network_pose: Transform | None = None,
+    *,
+    guess: float = 1.0,
 ) -> TrackedPose:
+    """Add a frame; with a guess other than 1, the camera is not known but by so much wrong."""
     points = small_points(depth)
     confidence = np.ones(points.shape[:2], np.float32)
     pose = np.eye(4) if network_pose is None else network_pose
-    return tracker.add(image, points, confidence, MAPPING, CAMERA, pose)
+    return tracker.add(
+        image, points, confidence, MAPPING, CAMERA.zoomed(guess), pose, calibrated=guess == 1.0
+    )

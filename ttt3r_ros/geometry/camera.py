@@ -7,7 +7,7 @@ the middle of an image of width W is (W - 1) / 2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class Intrinsics:
     def matrix(self) -> NDArray[np.float64]:
         """The matrix K [3, 3]."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=float)
+
+    def zoomed(self, factor: float) -> Intrinsics:
+        """Return the same camera with a focal length that is so many times as long."""
+        return replace(self, fx=self.fx * factor, fy=self.fy * factor)
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """

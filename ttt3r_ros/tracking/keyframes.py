@@ -43,11 +43,15 @@ def is_due(landmarks: LandmarkMap, frames_since: int, width: int, config: Tracke
     return float(np.median(motion)) > age * config.keyframe_motion * width
 
 
-def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) -> None:
+def refine(
+    landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig
+) -> BundleProblem | None:
     """
     Refine the latest keyframe poses by the points seen most often, and all depths.
 
     In a young map all poses but the first are refined: they were solved from the network's depths.
+
+    :return: what was solved, from the solution on; None where too few points are known
     """
     seen = np.isfinite(landmarks.seen[:, :, 0])
     anchor = landmarks.points.anchor
@@ -56,7 +60,7 @@ def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) 
     order = np.argsort(-counts, kind='stable')
     order = order[counts[order] > 0]
     if len(order) < _FEWEST_POINTS:
-        return
+        return None
     rows, others = np.sort(order[:_MOST_POINTS]), np.sort(order[_MOST_POINTS:])
     problem = _problem(landmarks, seen, rows, camera_matrix, config)
     if landmarks.young:
@@ -67,6 +71,7 @@ def refine(landmarks: LandmarkMap, camera_matrix: Array, config: TrackerConfig) 
     if len(others):
         rest = _problem(landmarks, seen, others, camera_matrix, config)
         landmarks.points.log_depth[others] = settle(rest)
+    return replace(problem, T_camera_world=best.T_camera_world, log_depth=best.log_depth)
 
 
 def _problem(
@@ -142,8 +147,3 @@ def _resolved(problem: BundleProblem, log_depth: Array) -> BundleProblem | None:
             return None
         poses[k] = solution.T_camera_world
     return replace(problem, T_camera_world=poses, log_depth=log_depth)
-
-
-def _most_seen(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    rows = np.argsort(-counts, kind='stable')[:_MOST_POINTS]
-    return np.sort(rows[counts[rows] > 0])

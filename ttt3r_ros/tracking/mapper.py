@@ -11,6 +11,7 @@ from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking import keyframes
 from ttt3r_ros.tracking.config import TrackerConfig
 from ttt3r_ros.tracking.features import detect, sharpness
+from ttt3r_ros.tracking.focal import FocalEstimate
 from ttt3r_ros.tracking.frame import TrackingFrame
 from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, project, viewing_rays
@@ -74,6 +75,7 @@ class Mapper:
         self._places = Places()
         self._sharpness = 0.0  # mean of the keyframes
         self.landmarks = LandmarkMap(np.eye(4))
+        self.focal = FocalEstimate()
 
     def start(self, frame: TrackingFrame, T_camera_world: Transform, log_scale: float) -> None:
         """
@@ -85,10 +87,13 @@ class Mapper:
         self._scale = NetworkScale(self._config.scale_frames)
         self._end_keyframe(frame, np.eye(4), log_scale)
 
-    def learn(self, frame: TrackingFrame, sighting: Sighting) -> tuple[Transform, float]:
+    def learn(
+        self, frame: TrackingFrame, sighting: Sighting, *, calibrated: bool
+    ) -> tuple[Transform, float]:
         """
         Take a frame into the map.
 
+        :param calibrated: whether the focal length is known
         :return: T_camera_world, refined if the frame became a keyframe; logarithm of what the
             network's depth of this frame is to be multiplied by
         """
@@ -101,7 +106,9 @@ class Mapper:
         if keyframes.is_due(landmarks, self._frames_since, width, self._config):
             landmarks.add_keyframe(pose, sighting.rows, sighting.corrected)
             if self._config.refine:
-                keyframes.refine(landmarks, frame.camera_matrix, self._config)
+                problem = keyframes.refine(landmarks, frame.camera_matrix, self._config)
+                if problem is not None and not calibrated:
+                    self.focal.learn(problem, width)
                 pose = landmarks.T_camera_world[-1]
                 log_scale = -median_ratio(self._log_ratio(frame, pose, rows))
             if len(landmarks.T_camera_world) > self._config.window:

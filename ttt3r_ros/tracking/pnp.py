@@ -44,6 +44,7 @@ class TrackedPose:
     :param matches: points that were found in the image
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians), in camera axes,
         relative to the map; None where the pose was not solved by flow [6, 6]
+    :param focal_scale: what the given focal length is to be multiplied by; 1 if calibrated
     :param depth_scale: what the network's depth is to be multiplied by to agree with the map
     :param landmark_pixels: the map's points, in the network's image [N, 2]
     :param landmark_depth: their depths, metres [N]
@@ -55,6 +56,7 @@ class TrackedPose:
     inliers: int
     matches: int
     covariance: Array | None
+    focal_scale: float
     depth_scale: float
     landmark_pixels: Array
     landmark_depth: Array
@@ -81,7 +83,7 @@ class PnpTracker:
         self._network_pose: Transform = np.eye(4)  # of that frame
         self._T_camera_world: Transform = np.eye(4)
         self._motion: Transform = np.eye(4)  # from the camera before that frame to its own
-        self._depth_scale = 1.0
+        self._depth_scale = self._focal_scale = 1.0
         self._frames_lost = 0
 
     def add(
@@ -92,6 +94,8 @@ class PnpTracker:
         mapping: ImageMapping,
         camera: Intrinsics,
         network_pose: Transform,
+        *,
+        calibrated: bool = True,
     ) -> TrackedPose:
         """
         Find the pose of the next image.
@@ -103,9 +107,16 @@ class PnpTracker:
         :param camera: of the image; an estimate may change from frame to frame
         :param network_pose: T_world_camera as regressed; the first frame's is taken as it is,
             that of others only where tracking is impossible
+        :param calibrated: whether the camera's focal length is known; if not, it is found from
+            the motion, with `camera` as a first guess
         :raises ImageError: the arrays do not fit together
         """
         size = self._config.image_size
+        self._focal_scale = 1.0
+        if not calibrated:
+            guess = float(np.log(camera.fx / camera.width))
+            self._focal_scale = float(np.exp(self._mapper.focal.correct(guess)))
+            camera = camera.zoomed(self._focal_scale)
         frame = TrackingFrame.prepare(image, points, confidence, mapping, camera, size)
         if self._frame is None:
             self._start(frame, network_pose, inverse(network_pose))
@@ -113,7 +124,9 @@ class PnpTracker:
         sighting = self._follow(self._frame, frame)
         if sighting is None:
             return self._recover(frame, network_pose)
-        self._T_camera_world, log_scale = self._mapper.learn(frame, sighting)
+        self._T_camera_world, log_scale = self._mapper.learn(
+            frame, sighting, calibrated=calibrated
+        )
         self._frame, self._network_pose, self._motion = frame, network_pose, sighting.motion
         self._depth_scale, self._frames_lost = float(np.exp(log_scale)), 0
         return self._report(
@@ -201,6 +214,7 @@ class PnpTracker:
             inliers=inliers,
             matches=matches,
             covariance=covariance,
+            focal_scale=self._focal_scale,
             depth_scale=self._depth_scale,
             landmark_pixels=pixels,
             landmark_depth=depth,

@@ -81,6 +81,7 @@ def _fit(covariance: Array, log_ratio: Array, variance: Array) -> Array:
     trust, weights = np.ones(len(log_ratio)), np.zeros(len(log_ratio))
     for _ in range(_ROUNDS):
         factor = cho_factor(covariance + np.diag(variance / trust), check_finite=False)
-        weights = np.asarray(cho_solve(factor, log_ratio, check_finite=False))
+        solved = cho_solve(factor, log_ratio, check_finite=False)  # type: ignore[no-untyped-call]
+        weights = np.asarray(solved)
         trust = 1.0 / (1.0 + ((log_ratio - covariance @ weights) / _ROBUST) ** 2)
     return weights
