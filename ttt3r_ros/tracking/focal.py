@@ -22,8 +22,8 @@ _LONGEST = 0.15  # change that one comparison may ask for, log
 _PRIOR_SIGMA = 0.2  # of the network's focal length, log
 _TRUST = 0.1  # part of a parabola's curvature: the same images count in several keyframes
 _KEPT = 0.85  # part of the earlier curvature: earlier maps were bent
-_FIRST = 12  # keyframes that are all compared; from then on every fifth
-_LATER = 5
+_FIRST = 12  # keyframes that are all compared; from then on every twentieth
+_LATER = 20
 
 
 class FocalEstimate:
