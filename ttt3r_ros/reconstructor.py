@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from ttt3r_ros.preprocess import fit_image, to_tensor
 from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
-from ttt3r_ros.view import Health, Tracking, View
+from ttt3r_ros.view import Durations, Health, Tracking, View
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Prepared:
     small: NDArray[np.uint8]  # as the network sees it [h, w, 3]
     mapping: ImageMapping  # from the one to the other
     encoded: Encoded
+    seconds: float  # that this took
 
 
 class Reconstructor:
@@ -169,9 +171,10 @@ class Reconstructor:
         :param image: RGB [H, W, 3]
         :raises ImageError: the image cannot be used
         """
+        began = time.perf_counter()
         small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
         encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
-        return Prepared(image, small, mapping, encoded)
+        return Prepared(image, small, mapping, encoded, time.perf_counter() - began)
 
     @torch.inference_mode()
     def add(
@@ -195,6 +198,7 @@ class Reconstructor:
             the trajectory goes on from the last pose
         """
         frame = image if isinstance(image, Prepared) else self.prepare(image)
+        began = time.perf_counter()
         prediction = self._decode(frame.encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
         find_focal = focal_from_corner if pinhole else focal_from_points
@@ -205,9 +209,12 @@ class Reconstructor:
                 'the network’s output is not finite, or fits no camera; the state starts anew'
             )
         network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
+        decoded = time.perf_counter()
         view = self._view(seen, network_pose, frame, camera)
+        tracked = time.perf_counter()
         self._end_frame(frame.encoded, network_pose)
-        return view
+        network = frame.seconds + decoded - began
+        return replace(view, durations=Durations(network=network, tracking=tracked - decoded))
 
     def _decode(self, encoded: Encoded, *, update: bool, world: bool) -> Prediction:
         outputs = {'world'} if world and self.network.config.world_head else set()

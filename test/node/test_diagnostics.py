@@ -101,7 +101,7 @@ def test_statistics_give_rates_and_percentiles():
     statistics = Statistics()
     for index in range(100):
         statistics.receive(1000.0 + index * 0.1)
-        statistics.publish(1000.0 + index * 0.1, latency=index / 100, processing=0.5)
+        statistics.publish(1000.0 + index * 0.1, latency=index / 100, processing=0.5, parts={})
     statistics.count('dropped', 4)
     snapshot = statistics.snapshot(1009.9)
     assert snapshot.input_rate == pytest.approx(10, rel=0.05)

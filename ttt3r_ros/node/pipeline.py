@@ -139,6 +139,7 @@ class Pipeline:
         self._warn(problem)
 
     def _reconstruct(self, frame: Received) -> None:
+        began = time.monotonic()
         names = FrameNames.resolve(self.config, frame.frame_id)
         image, calibrated = self._receiver.decode(frame)
         if frame.epoch != self._started:
@@ -153,6 +154,7 @@ class Pipeline:
                 self._statistics.count('discarded')
                 return
             self._publish(frame, names, view, calibrated)
+            self._note(frame, view, began)
 
     def _start(self, frame: Received, names: FrameNames) -> None:
         if frame.after_jump:
@@ -179,14 +181,19 @@ class Pipeline:
         out.send_points(view, valid, header, organized=config.organized_points)
         out.send_estimate(view.input_intrinsics, header)
         self._add_to_map(frame.stamp, names, view, valid, self._epoch.T_map_world)
-        now = time.monotonic()
-        latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
-        self._statistics.publish(now, latency, now - frame.received)
         self.report = Report(
             view=view,
             confidence=float(view.confidence.mean()),
             calibrated=calibrated,
         )
+
+    def _note(self, frame: Received, view: View, began: float) -> None:
+        now = time.monotonic()
+        latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
+        network, tracking = view.durations.network, view.durations.tracking
+        parts = {'network': network, 'tracking': tracking}
+        parts['everything else'] = now - began - network - tracking
+        self._statistics.publish(now, latency, now - frame.received, parts)
 
     def _publish_motion(self, stamp: Time, names: FrameNames, view: View, epoch: Epoch) -> None:
         T_map_odom: Transform | None = np.eye(4)
