@@ -94,8 +94,8 @@ def running_node(domain: int, cores: set[int], log: Path, **parameters: Any) -> 
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
+    os.sched_setaffinity(process.pid, cores)  # its threads, yet to come, inherit it
     try:
         deadline = time.monotonic() + _LOADING
         while 'waiting for images' not in log.read_text(errors='replace'):
@@ -178,7 +178,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder, listening_client(domain) as (node, heard):
         log = Path(folder) / 'node.log'
         with running_node(domain, cores, log, image_qos='reliable', **parameters) as process:
-            # Reliable: of a best-effort raw image, 15 datagrams, one is soon lost where a process waits
+            # Best effort, one of a raw image's 15 datagrams is soon lost where a process waits.
             quality = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
             publisher = node.create_publisher(type(camera.message(0)), 'image', quality)
             began = time.monotonic()

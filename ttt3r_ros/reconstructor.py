@@ -25,6 +25,7 @@ from ttt3r_ros.geometry.camera import (
 from ttt3r_ros.model.checkpoint import load_network
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.encoder import Encoded
+from ttt3r_ros.model.fused import fuse
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -127,7 +128,7 @@ class Reconstructor:
             network = quantise(network)
         # with channels last, tokens are feature maps as they lie in memory
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: Network = network.to(self.device, self.dtype)
+        self.network: Network = fuse(network.to(self.device, self.dtype))
         source = self._config.pose_source
         if source == 'auto':
             source = 'pnp' if network.config.motion_radius else 'network'

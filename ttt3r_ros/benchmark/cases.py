@@ -15,6 +15,7 @@ from ttt3r_ros.benchmark.stages import Stages, Stream, network_stages, noise_ima
 from ttt3r_ros.devices import INT8, choose_precision
 from ttt3r_ros.model.checkpoint import load_network
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
+from ttt3r_ros.model.fused import fuse
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -41,7 +42,7 @@ def build(preset: str, precision: str, device: torch.device) -> Network:
     if precision == INT8:
         network = quantise(network)
     gc.collect()
-    return network.to(device, choose_precision(precision, device))
+    return fuse(network.to(device, choose_precision(precision, device)))
 
 
 def row(name: str, timing: Timing, flops: float = 0.0) -> Row:

@@ -48,7 +48,7 @@ def quat_wxyz(transform: Transform) -> NDArray[np.float64]:
         (i, (d - b, c + g, f + h, 1 + i - a - e)),
     )[1]
     norm = np.copysign(np.linalg.norm(quat), quat[0])
-    return np.array(quat) / norm
+    return np.asarray(np.array(quat) / norm)
 
 
 def inverse(transform: Transform) -> Transform:

@@ -78,7 +78,7 @@ class PackedPath:
             return rows.tobytes()
         size = _head_size(self._frame)
         gap = _aligned(offset + size, 8) - offset
-        first = rows[0].tobytes()
+        first: bytes = rows[0].tobytes()
         return first[:size].ljust(gap, b'\x00') + first[-_DOUBLES.size :] + rows[1:].tobytes()
 
 
