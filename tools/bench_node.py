@@ -37,6 +37,7 @@ from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.node.conversions import image_message
 from ttt3r_ros.node.outputs import TOPICS
 
+_REPLY = 5.0  # seconds that an image may take
 _WARM = 8.0  # seconds before anything counts
 _LOADING = 120.0  # seconds that the node may take to start
 _MOST_IMAGES = 200
@@ -200,6 +201,36 @@ def measure(
             }
 
 
+def soak(
+    cores: set[int], frames: int, every: int, recording: Path | None
+) -> Iterator[dict[str, float]]:
+    """Send each image when the one before is done; say what it takes, every so many."""
+    domain = random.SystemRandom().randint(1, 101)
+    camera = Camera(recording)
+    with tempfile.TemporaryDirectory() as folder, listening_client(domain) as (node, heard):
+        log = Path(folder) / 'node.log'
+        with running_node(domain, cores, log, image_qos='reliable') as process:
+            quality = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+            publisher = node.create_publisher(type(camera.message(0)), 'image', quality)
+            while not publisher.get_subscription_count():
+                time.sleep(0.05)
+            busy = processor_seconds(process)
+            for index in range(frames):
+                done, deadline = len(heard.arrived), time.monotonic() + _REPLY
+                publisher.publish(camera.message(index))
+                while len(heard.arrived) == done and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                if (index + 1) % every == 0:
+                    now = processor_seconds(process)
+                    yield {
+                        'images': index + 1,
+                        'answered': len(heard.arrived),
+                        'processor ms per image': 1000 * (now - busy) / every,
+                        'resident MB': resident(process),
+                    }
+                    busy = processor_seconds(process)
+
+
 def described(values: dict[str, str]) -> dict[str, float]:
     """Pick from the diagnostics what the table shows."""
     wanted = ('latency', 'network', 'tracking', 'everything else')
@@ -211,16 +242,22 @@ def described(values: dict[str, str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print one measurement as JSON."""
+    """Print one measurement, or a soak's, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rate', type=float, default=20.0)
     parser.add_argument('--seconds', type=float, default=30.0)
     parser.add_argument('--cores', type=int, default=1, help='that the node may use')
     parser.add_argument('--recording', type=Path)
+    parser.add_argument('--soak', type=int, help='so many images, one after the other, instead')
+    parser.add_argument('--every', type=int, default=500, help='a line after so many of these')
     arguments = parser.parse_args()
     available = sorted(os.sched_getaffinity(0))
     cores = set(available[-arguments.cores :])
     os.sched_setaffinity(0, set(available) - cores or cores)
+    if arguments.soak:
+        for line in soak(cores, arguments.soak, arguments.every, arguments.recording):
+            print(json.dumps(line), flush=True)
+        return
     print(json.dumps(measure(cores, arguments.rate, arguments.seconds, arguments.recording)))
 
 
