@@ -202,14 +202,14 @@ def measure(
 
 
 def soak(
-    cores: set[int], frames: int, every: int, recording: Path | None
+    cores: set[int], frames: int, every: int, recording: Path | None, **parameters: Any
 ) -> Iterator[dict[str, float]]:
     """Send each image when the one before is done; say what it takes, every so many."""
     domain = random.SystemRandom().randint(1, 101)
     camera = Camera(recording)
     with tempfile.TemporaryDirectory() as folder, listening_client(domain) as (node, heard):
         log = Path(folder) / 'node.log'
-        with running_node(domain, cores, log, image_qos='reliable') as process:
+        with running_node(domain, cores, log, image_qos='reliable', **parameters) as process:
             quality = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
             publisher = node.create_publisher(type(camera.message(0)), 'image', quality)
             while not publisher.get_subscription_count():
@@ -248,17 +248,20 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=30.0)
     parser.add_argument('--cores', type=int, default=1, help='that the node may use')
     parser.add_argument('--recording', type=Path)
+    parser.add_argument('--set', nargs=2, action='append', default=[], help='a parameter')
     parser.add_argument('--soak', type=int, help='so many images, one after the other, instead')
     parser.add_argument('--every', type=int, default=500, help='a line after so many of these')
     arguments = parser.parse_args()
     available = sorted(os.sched_getaffinity(0))
     cores = set(available[-arguments.cores :])
     os.sched_setaffinity(0, set(available) - cores or cores)
+    recording, parameters = arguments.recording, dict(arguments.set)
     if arguments.soak:
-        for line in soak(cores, arguments.soak, arguments.every, arguments.recording):
+        for line in soak(cores, arguments.soak, arguments.every, recording, **parameters):
             print(json.dumps(line), flush=True)
         return
-    print(json.dumps(measure(cores, arguments.rate, arguments.seconds, arguments.recording)))
+    result = measure(cores, arguments.rate, arguments.seconds, recording, **parameters)
+    print(json.dumps(result))
 
 
 if __name__ == '__main__':

@@ -28,6 +28,7 @@ from ttt3r_ros.reconstructor import Reconstructor
 
 _WARM = 20  # images until a fresh reconstructor is in the midst of its sequence
 _TURNS = 30  # images that both get, in turns
+_LATE = 10  # samples over which the two are compared at the end: one alone varies by 5 %
 _SETTLED = 500  # images after which memory should stay as it is
 
 
@@ -136,10 +137,12 @@ def main() -> None:
         )
         draw(samples, arguments.plot)  # each time: a run cut short has its figure too
     process.wait()
-    last = samples[-1]
+    last, late = samples[-1], samples[-_LATE:]
+    ratio = sum(s.long_ms for s in late) / sum(s.fresh_ms for s in late)
     settled = next((s for s in samples if s.index >= _SETTLED), last)
     print(
-        f'image {last.index}: time {last.long_ms / last.fresh_ms - 1:+.1%} of a fresh one, '
+        f'image {last.index}: time {last.long_ms / last.fresh_ms - 1:+.1%} of a fresh one '
+        f'({ratio - 1:+.1%} over the last {len(late)} samples), '
         f'memory {last.memory_mb / settled.memory_mb - 1:+.1%} of that at {settled.index}'
     )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -175,7 +175,8 @@ class FusedLayer:
             for x, weights, table in zip(streams, self.into, turns, strict=True):
                 both = F.linear(F.layer_norm(x, x.shape[-1:], eps=NORM_EPS), *weights)
                 turned = _turn(both[..., : 3 * width], table)
-                parts.append([*turned.split(width, -1), *both[..., 3 * width :].split(width, -1)])
+                values = both[..., 3 * width :]
+                parts.append([*torch.split(turned, width, -1), *torch.split(values, width, -1)])
             results = []
             for index, x in enumerate(streams):
                 rest, other = self.rest[index], parts[1 - index]
@@ -204,9 +205,13 @@ def fuse(network: Network) -> Network:
     shared = {id(parameter): parameter for parameter in network.parameters()}
     fused: Network = copy.deepcopy(network, shared)
     fused.forget_tables()
-    fused.enc_blocks = nn.ModuleList(FusedEncoderBlock(block) for block in network.enc_blocks)
-    pairs = zip(network.dec_blocks, network.dec_blocks_state, strict=True)
-    fused.fused_layers = tuple(FusedLayer.of(*pair) for pair in pairs)
+    fused.enc_blocks = nn.ModuleList(
+        FusedEncoderBlock(cast(EncoderBlock, block)) for block in network.enc_blocks
+    )
+    fused.fused_layers = tuple(
+        FusedLayer.of(cast(DecoderBlock, image), cast(DecoderBlock, state))
+        for image, state in zip(network.dec_blocks, network.dec_blocks_state, strict=True)
+    )
     return fused
 
 
@@ -239,7 +244,7 @@ def _repeat(tables: Sequence[Rotation], heads: Sequence[int]) -> Tensor:
 
 def _turn(x: Tensor, table: Tensor) -> Tensor:
     """Rotate channels in pairs [B, N, C] by [N, C / 2]."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * table).flatten(-2).to(x.dtype)
 
 
