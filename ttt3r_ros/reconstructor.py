@@ -26,6 +26,7 @@ from ttt3r_ros.model.checkpoint import load_network
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.encoder import Encoded
 from ttt3r_ros.model.fused import fuse
+from ttt3r_ros.model.lean import convert
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -126,9 +127,8 @@ class Reconstructor:
             network = load_network(path, preset=self._config.preset, outputs=wanted)
         if self._config.precision == INT8:
             network = quantise(network)
-        # with channels last, tokens are feature maps as they lie in memory
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: Network = fuse(network.to(self.device, self.dtype))
+        convert(network, self.device, self.dtype)
+        self.network: Network = fuse(network)
         source = self._config.pose_source
         if source == 'auto':
             source = 'pnp' if network.config.motion_radius else 'network'

@@ -20,11 +20,14 @@ def network(preset):
 
 
 def run(made, rule, images, outputs=frozenset({'gate'})):
-    state = made.initial_state(images.shape[1])
+    state, results = made.initial_state(images.shape[1]), []
     with torch.inference_mode():
         for image in images:
             seen, state = made.step(image, state, UPDATE_RULES[rule], outputs=outputs)
-            yield (*seen[:4], seen.gate, *seen.health, state.tokens, state.memory, *state.rule)
+            results.append(
+                (*seen[:4], seen.gate, *seen.health, state.tokens, state.memory, *state.rule)
+            )
+    return results
 
 
 @pytest.mark.parametrize('rule', UPDATE_RULES)
