@@ -101,6 +101,7 @@ class Prepared:
     mapping: ImageMapping  # from the one to the other
     encoded: Encoded
     seconds: float  # that this took
+    ready: torch.cuda.Event | None = None  # on a GPU: when it is really there
 
 
 class Reconstructor:
@@ -129,6 +130,9 @@ class Reconstructor:
             network = quantise(network)
         convert(network, self.device, self.dtype)
         self.network: Network = fuse(network)
+        # on a GPU images are encoded beside the decoding of others; never run on one
+        cuda = self.device.type == 'cuda'
+        self._side = torch.cuda.Stream(self.device) if cuda else None  # type: ignore[no-untyped-call]
         source = self._config.pose_source
         if source == 'auto':
             source = 'pnp' if network.config.motion_radius else 'network'
@@ -174,8 +178,10 @@ class Reconstructor:
         """
         began = time.perf_counter()
         small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
-        encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
-        return Prepared(image, small, mapping, encoded, time.perf_counter() - began)
+        with torch.cuda.stream(self._side):  # where there is none, this is nothing
+            encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
+            ready = None if self._side is None else self._side.record_event()
+        return Prepared(image, small, mapping, encoded, time.perf_counter() - began, ready)
 
     @torch.inference_mode()
     def add(
@@ -200,6 +206,7 @@ class Reconstructor:
         """
         frame = image if isinstance(image, Prepared) else self.prepare(image)
         began = time.perf_counter()
+        self._await(frame)
         prediction = self._decode(frame.encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
         find_focal = focal_from_corner if pinhole else focal_from_points
@@ -216,6 +223,15 @@ class Reconstructor:
         self._end_frame(frame.encoded, network_pose)
         network = frame.seconds + decoded - began
         return replace(view, durations=Durations(network=network, tracking=tracked - decoded))
+
+    def _await(self, frame: Prepared) -> None:
+        """Let the GPU, not the host, wait until an image is encoded."""
+        if frame.ready is None:
+            return
+        stream = torch.cuda.current_stream(self.device)
+        stream.wait_event(frame.ready)
+        for tensor in (frame.encoded.tokens, frame.encoded.image, *frame.encoded.fine):
+            tensor.record_stream(stream)  # its memory is not to be used again before
 
     def _decode(self, encoded: Encoded, *, update: bool, world: bool) -> Prediction:
         outputs = {'world'} if world and self.network.config.world_head else set()
