@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+import json
 from pathlib import Path
 import statistics
+import subprocess
+import sys
 import time
 
 import cv2
-from matplotlib.figure import Figure
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -26,6 +28,7 @@ from ttt3r_ros.reconstructor import Reconstructor
 
 _WARM = 20  # images until a fresh reconstructor is in the midst of its sequence
 _TURNS = 30  # images that both get, in turns
+_LATE = 10  # samples over which the two are compared at the end: one alone varies by 5 %
 _SETTLED = 500  # images after which memory should stay as it is
 
 
@@ -85,6 +88,8 @@ def measure(frames: int, every: int) -> Iterator[Sample]:
 
 def draw(samples: list[Sample], path: Path) -> None:
     """Draw time and memory over images."""
+    from matplotlib.figure import Figure  # not in the process whose memory is measured
+
     figure = Figure(figsize=(7, 4), layout='constrained')
     time_axes, memory_axes = figure.subplots(2, 1, sharex=True)
     index = [sample.index for sample in samples]
@@ -107,11 +112,23 @@ def main() -> None:
     parser.add_argument('frames', type=int, nargs='?', default=10_000)
     parser.add_argument('--every', type=int, default=500)
     parser.add_argument('--plot', type=Path, default=Path('docs/images/flatness.png'))
+    parser.add_argument('--inside', action='store_true', help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    if arguments.inside:
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        for sample in measure(arguments.frames, arguments.every):
+            print(json.dumps(asdict(sample)), flush=True)
+        return
     samples: list[Sample] = []
-    for sample in measure(arguments.frames, arguments.every):
+    inside = [sys.executable, __file__, '--inside', *sys.argv[1:]]
+    process = subprocess.Popen(inside, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if not line.startswith('{'):
+            print(line, end='')
+            continue
+        sample = Sample(**json.loads(line))
         samples.append(sample)
         print(
             f'{sample.index}: {sample.long_ms:.1f} ms, fresh {sample.fresh_ms:.1f} ms, '
@@ -119,10 +136,13 @@ def main() -> None:
             flush=True,
         )
         draw(samples, arguments.plot)  # each time: a run cut short has its figure too
-    last = samples[-1]
+    process.wait()
+    last, late = samples[-1], samples[-_LATE:]
+    ratio = sum(s.long_ms for s in late) / sum(s.fresh_ms for s in late)
     settled = next((s for s in samples if s.index >= _SETTLED), last)
     print(
-        f'image {last.index}: time {last.long_ms / last.fresh_ms - 1:+.1%} of a fresh one, '
+        f'image {last.index}: time {last.long_ms / last.fresh_ms - 1:+.1%} of a fresh one '
+        f'({ratio - 1:+.1%} over the last {len(late)} samples), '
         f'memory {last.memory_mb / settled.memory_mb - 1:+.1%} of that at {settled.index}'
     )
 

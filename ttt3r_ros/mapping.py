@@ -38,10 +38,12 @@ class VoxelMap:
         # Voxels are listed by rising key; each has a row in the tables, which never moves.
         self._keys = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int64)
-        self._values = np.zeros((self._max_points, 6), np.float32)  # mean position, mean colour
-        self._weights = np.zeros(self._max_points, np.float64)
-        self._last_seen = np.zeros(self._max_points, np.int64)  # number of that `add`
-        self._times_seen = np.zeros(self._max_points, np.int64)
+        # Filled, not np.zeros: their memory is taken now, and does not grow with the map.
+        self._values = np.full((self._max_points, 6), 0, np.float32)  # mean position and colour
+        self._weights = np.full(self._max_points, 0, np.float64)
+        self._last_seen = np.full(self._max_points, 0, np.int64)  # number of that `add`
+        self._times_seen = np.full(self._max_points, 0, np.int64)
+        self._free = np.arange(self._max_points)  # rows that are not taken
         self._adds = 0
 
     def add(
@@ -96,7 +98,7 @@ class VoxelMap:
         if len(new):
             self._last_seen[self._rows[places[known]]] = self._adds  # not to be dropped now
             self._drop(len(self._keys) + len(new) - self._max_points)
-            rows = self._free_rows(len(new))
+            rows, self._free = self._free[: len(new)], self._free[len(new) :]
             places = np.searchsorted(self._keys, new)
             self._keys = np.insert(self._keys, places, new)
             self._rows = np.insert(self._rows, places, rows)
@@ -110,13 +112,9 @@ class VoxelMap:
         dropped = np.argpartition(merit, count - 1)[:count]
         rows = self._rows[dropped]
         self._weights[rows], self._values[rows], self._times_seen[rows] = 0, 0, 0
+        self._free = np.concatenate([self._free, rows])
         self._keys = np.delete(self._keys, dropped)
         self._rows = np.delete(self._rows, dropped)
-
-    def _free_rows(self, count: int) -> NDArray[np.int64]:
-        taken = np.zeros(self._max_points, bool)
-        taken[self._rows] = True
-        return np.flatnonzero(~taken)[:count]
 
 
 def _keys(cells: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from ttt3r_ros.geometry.camera import (
 from ttt3r_ros.model.checkpoint import load_network
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.encoder import Encoded
+from ttt3r_ros.model.fused import fuse
+from ttt3r_ros.model.lean import convert
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -31,7 +34,7 @@ from ttt3r_ros.preprocess import fit_image, to_tensor
 from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
-from ttt3r_ros.view import Health, Tracking, View
+from ttt3r_ros.view import Durations, Health, Tracking, View
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +100,8 @@ class Prepared:
     small: NDArray[np.uint8]  # as the network sees it [h, w, 3]
     mapping: ImageMapping  # from the one to the other
     encoded: Encoded
+    seconds: float  # that this took
+    ready: torch.cuda.Event | None = None  # on a GPU: when it is really there
 
 
 class Reconstructor:
@@ -123,9 +128,11 @@ class Reconstructor:
             network = load_network(path, preset=self._config.preset, outputs=wanted)
         if self._config.precision == INT8:
             network = quantise(network)
-        # with channels last, tokens are feature maps as they lie in memory
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: Network = network.to(self.device, self.dtype)
+        convert(network, self.device, self.dtype)
+        self.network: Network = fuse(network)
+        # on a GPU images are encoded beside the decoding of others; never run on one
+        cuda = self.device.type == 'cuda'
+        self._side = torch.cuda.Stream(self.device) if cuda else None  # type: ignore[no-untyped-call]
         source = self._config.pose_source
         if source == 'auto':
             source = 'pnp' if network.config.motion_radius else 'network'
@@ -169,9 +176,12 @@ class Reconstructor:
         :param image: RGB [H, W, 3]
         :raises ImageError: the image cannot be used
         """
+        began = time.perf_counter()
         small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
-        encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
-        return Prepared(image, small, mapping, encoded)
+        with torch.cuda.stream(self._side):  # where there is none, this is nothing
+            encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
+            ready = None if self._side is None else self._side.record_event()
+        return Prepared(image, small, mapping, encoded, time.perf_counter() - began, ready)
 
     @torch.inference_mode()
     def add(
@@ -195,6 +205,8 @@ class Reconstructor:
             the trajectory goes on from the last pose
         """
         frame = image if isinstance(image, Prepared) else self.prepare(image)
+        began = time.perf_counter()
+        self._await(frame)
         prediction = self._decode(frame.encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
         find_focal = focal_from_corner if pinhole else focal_from_points
@@ -205,9 +217,21 @@ class Reconstructor:
                 'the network’s output is not finite, or fits no camera; the state starts anew'
             )
         network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
+        decoded = time.perf_counter()
         view = self._view(seen, network_pose, frame, camera)
+        tracked = time.perf_counter()
         self._end_frame(frame.encoded, network_pose)
-        return view
+        network = frame.seconds + decoded - began
+        return replace(view, durations=Durations(network=network, tracking=tracked - decoded))
+
+    def _await(self, frame: Prepared) -> None:
+        """Let the GPU, not the host, wait until an image is encoded."""
+        if frame.ready is None:
+            return
+        stream = torch.cuda.current_stream(self.device)
+        stream.wait_event(frame.ready)
+        for tensor in (frame.encoded.tokens, frame.encoded.image, *frame.encoded.fine):
+            tensor.record_stream(stream)  # its memory is not to be used again before
 
     def _decode(self, encoded: Encoded, *, update: bool, world: bool) -> Prediction:
         outputs = {'world'} if world and self.network.config.world_head else set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,19 @@ class Health:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Durations:
+    """
+    What the image took, in seconds of the clock on the wall.
+
+    :param network: from the image to the network's output, what was prepared ahead included
+    :param tracking: pose by geometry and the correction of depth; 0 without
+    """
+
+    network: float = 0.0
+    tracking: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """
     One image, reconstructed; h and w are the network's image size.
@@ -61,6 +74,7 @@ class View:
     :param depth_scale: what the network's depth was multiplied by to agree with the track, before
         a smooth field corrected it further
     :param world_points: from the world head, if asked for [h, w, 3]
+    :param durations: how long it took
     """
 
     index: int
@@ -76,6 +90,7 @@ class View:
     health: Health
     depth_scale: float = 1.0
     world_points: NDArray[np.float32] | None = None
+    durations: Durations = field(default_factory=Durations)
 
     @property
     def depth(self) -> NDArray[np.float32]:

@@ -72,3 +72,17 @@ def test_torch_composition_is_the_matrix_product():
     found = se3.from_translation_quat(translation[0].numpy(), quat[0].numpy())
     np.testing.assert_allclose(found, a @ b, atol=1e-12)
     assert quat[0, 0] >= 0
+
+
+def test_quaternions_are_scipys_for_turns_of_every_size_and_axis():
+    axes = np.concatenate([np.eye(3), -np.eye(3), np.random.default_rng(1).normal(size=(20, 3))])
+    for axis in axes / np.linalg.norm(axes, axis=1, keepdims=True):
+        for angle in (0.0, 1e-9, 1e-4, 1.0, 2.0, 3.0, np.pi - 1e-4, np.pi):
+            turn = Rotation.from_rotvec(angle * axis).as_matrix()
+            theirs = Rotation.from_matrix(turn).as_quat(canonical=True)[[3, 0, 1, 2]]
+            ours = se3.quat_wxyz(turn)
+            assert ours[0] >= 0
+            # a half turn has two quaternions with w = 0
+            assert np.allclose(ours, theirs, atol=1e-12) or (
+                ours[0] < 1e-9 and np.allclose(ours, -theirs, atol=1e-12)
+            )

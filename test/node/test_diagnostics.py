@@ -101,12 +101,18 @@ def test_statistics_give_rates_and_percentiles():
     statistics = Statistics()
     for index in range(100):
         statistics.receive(1000.0 + index * 0.1)
-        statistics.publish(1000.0 + index * 0.1, latency=index / 100, processing=0.5)
+        statistics.publish(
+            1000.0 + index * 0.1,
+            latency=index / 100,
+            processing=0.5,
+            parts={'network': index / 50},
+        )
     statistics.count('dropped', 4)
     snapshot = statistics.snapshot(1009.9)
     assert snapshot.input_rate == pytest.approx(10, rel=0.05)
     assert snapshot.output_rate == pytest.approx(10, rel=0.05)
     assert snapshot.latency == pytest.approx((0.495, 0.98), abs=0.01)
+    assert snapshot.parts['network'] == pytest.approx((0.99, 1.96), abs=0.01)
     assert snapshot.counts == {'received': 100, 'processed': 100, 'dropped': 4}
     assert snapshot.silence == pytest.approx(0.0, abs=1e-6)
     assert statistics.snapshot(1100.0).input_rate == 0

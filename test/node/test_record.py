@@ -1,6 +1,8 @@
 from builtin_interfaces.msg import Time
+from nav_msgs.msg import Path
 import numpy as np
 import pytest
+from rclpy.serialization import deserialize_message
 from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
 
@@ -26,7 +28,7 @@ def record() -> Record:
 
 
 def test_path_keeps_the_newest_poses(record):
-    path = record.path_message(header(4))
+    path = deserialize_message(record.path_message(header(4)), Path)
     assert [pose.header.stamp.sec for pose in path.poses] == [2, 3, 4]
     assert path.poses[-1].pose.position.x == 4
 

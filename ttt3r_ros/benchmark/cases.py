@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import gc
+from multiprocessing import get_context
+from pathlib import Path
+import tempfile
 
 import cv2
 import numpy as np
@@ -13,10 +16,9 @@ import torch
 from ttt3r_ros.benchmark.clock import Clock, Timing, count_flops, peak_memory, resident_memory
 from ttt3r_ros.benchmark.stages import Stages, Stream, network_stages, noise_images
 from ttt3r_ros.devices import INT8, choose_precision
-from ttt3r_ros.model.checkpoint import load_network
+from ttt3r_ros.model.checkpoint import save_safetensors
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.network import Network
-from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
 
@@ -27,21 +29,32 @@ _SMALL = 10.0  # GFLOP
 
 def build(preset: str, precision: str, device: torch.device) -> Network:
     """
-    Make a network in inference mode: the shipped small one, else one with random weights.
+    Load a network as the reconstructor does: the shipped small one, else one with random weights.
 
     Speed does not depend on the weights; only the heads for points and pose are made.
     """
-    if preset == 'small' and SHIPPED_WEIGHTS.is_file():
-        network = load_network(SHIPPED_WEIGHTS)
-    else:
-        torch.manual_seed(SEED)
-        config = replace(PRESETS[preset], world_head=False, rgb_head=False)
-        network = Network(config).requires_grad_(False).eval()
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if precision == INT8:
-        network = quantise(network)
+    weights = SHIPPED_WEIGHTS if preset == 'small' else _random_weights(preset)
+    config = ReconstructorConfig(weights=str(weights), precision=precision, device=str(device))
+    network = Reconstructor(config).network
     gc.collect()
-    return network.to(device, choose_precision(precision, device))
+    return network
+
+
+def _random_weights(preset: str) -> Path:
+    """Return a file of random weights, made by another process: its memory is not ours."""
+    path = Path(tempfile.gettempdir()) / f'ttt3r_random_{preset}.safetensors'
+    if not path.is_file():
+        process = get_context('spawn').Process(target=write_random_weights, args=(preset, path))
+        process.start()
+        process.join()
+    return path
+
+
+def write_random_weights(preset: str, path: Path) -> None:
+    """Write weights for points and pose."""
+    torch.manual_seed(SEED)
+    config = replace(PRESETS[preset], world_head=False, rgb_head=False)
+    save_safetensors(path, Network(config).state_dict(), config)
 
 
 def row(name: str, timing: Timing, flops: float = 0.0) -> Row:
@@ -73,9 +86,8 @@ def whole_model(clock: Clock, preset: str, precision: str) -> list[Row]:
     network = build(preset, precision, clock.device)
     dtype = choose_precision(precision, clock.device)
     stream = Stream(network, noise_images(network.config, clock.device, dtype))
-    memory = {'resident GB': resident_memory(), 'peak GB': peak_memory(clock.device)}
     rows = stage_rows(clock, network_stages(stream), counted=precision != INT8)
-    rows[-1] |= memory
+    rows[-1] |= {'resident GB': resident_memory(), 'peak GB': peak_memory(clock.device)}
     return rows
 
 

@@ -74,7 +74,7 @@ def network_stages(stream: Stream) -> Stages:
         embedded = network.decoder_embed(encoded.tokens)
         query = encoded.tokens.mean(dim=1, keepdim=True)
         pose = network.pose_retriever.read(query, state.memory)
-        tables = network._rotations(encoded.grid, image.device)
+        layers = network.decoder_layers(encoded.grid, image.device)
     both = torch.cat([pose, embedded], dim=1)
     tokens = Tokens([encoded.tokens, *[embedded] * 3], both[:, :1], encoded.fine, encoded.grid)
     pinhole = network.config.points == 'pinhole'
@@ -83,8 +83,7 @@ def network_stages(stream: Stream) -> Stages:
         return decode(
             both,
             state.tokens,
-            (network.dec_blocks, network.dec_blocks_state),
-            (tables['image'], tables['state']),
+            layers,
             network.levels,
             frozenset({'mean_logit'}),
         )

@@ -33,12 +33,22 @@ def quat_wxyz(transform: Transform) -> NDArray[np.float64]:
     """
     Return the rotation as a unit quaternion with w >= 0.
 
+    From the largest of the four, so that no digits are lost (Shepperd 1978); SciPy's takes twenty
+    times as long, and the node needs four for each image.
+
     :param transform: rotation or rigid motion [3, 3] or [4, 4]
     :return: (w, x, y, z) [4]
     """
-    x, y, z, w = Rotation.from_matrix(transform[:3, :3]).as_quat()
-    sign = -1.0 if w < 0 else 1.0
-    return sign * np.array([w, x, y, z])
+    (a, b, c), (d, e, f), (g, h, i) = transform[:3, :3].tolist()
+    trace = a + e + i
+    quat = max(
+        (trace, (1 + trace, h - f, c - g, d - b)),
+        (a, (h - f, 1 + a - e - i, b + d, c + g)),
+        (e, (c - g, b + d, 1 + e - a - i, f + h)),
+        (i, (d - b, c + g, f + h, 1 + i - a - e)),
+    )[1]
+    norm = np.copysign(np.linalg.norm(quat), quat[0])
+    return np.asarray(np.array(quat) / norm)
 
 
 def inverse(transform: Transform) -> Transform:

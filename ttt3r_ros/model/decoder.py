@@ -6,7 +6,7 @@ Sizes: B batch, L layers, A heads, S state tokens, P image tokens without the po
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import math
 from typing import NamedTuple
 
@@ -88,34 +88,58 @@ STATISTICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """What a rule can ask for: name to function of one layer's queries and keys."""
 
 
+Layer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+"""
+One layer of both streams: image and state to new image, new state, the state's queries and keys.
+"""
+
+
+def plain_layers(
+    blocks: tuple[nn.ModuleList, nn.ModuleList],
+    tables: tuple[tuple[Rotation, ...], tuple[Rotation, ...]],
+) -> list[Layer]:
+    """
+    Pair the blocks of both stacks; at each layer both read the other's previous layer.
+
+    :param blocks: the image's and the state's decoder blocks
+    :param tables: rotations of (own, other) positions, for the image's and the state's blocks
+    """
+
+    def layer(image_block: nn.Module, state_block: nn.Module) -> Layer:
+        def run(image: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            new_state, q, k = state_block(state, image, tables[1])
+            new_image, _, _ = image_block(image, state, tables[0])
+            return new_image, new_state, q, k
+
+        return run
+
+    return [layer(*pair) for pair in zip(*blocks, strict=True)]
+
+
 def decode(
     image: Tensor,
     state: Tensor,
-    blocks: tuple[nn.ModuleList, nn.ModuleList],
-    tables: tuple[tuple[Rotation, ...], tuple[Rotation, ...]],
+    layers: Sequence[Layer],
     levels: tuple[int, ...],
     needs: frozenset[str],
 ) -> Decoded:
     """
-    Run both stacks in step; at each layer both read the other's previous layer.
+    Run both stacks in step.
 
     :param image: pose token and image tokens [B, 1 + P, D]
     :param state: [B, S, D]
-    :param blocks: the image's and the state's decoder blocks
-    :param tables: rotations of (own, other) positions, for the image's and the state's blocks
+    :param layers: of both stacks
     :param levels: after which layers (1 to L) the image stream is kept
     :param needs: which `STATISTICS` to gather
     """
     sums: dict[str, Tensor] = {}
     kept = []
-    for layer, (image_block, state_block) in enumerate(zip(*blocks, strict=True), start=1):
-        new_state, q, k = state_block(state, image, tables[1])
-        image, _, _ = image_block(image, state, tables[0])
-        state = new_state
+    for number, layer in enumerate(layers, start=1):
+        image, state, q, k = layer(image, state)
         for name in needs:
             value = STATISTICS[name](q, k)
             sums[name] = sums[name] + value if name in sums else value
-        kept += [image] * levels.count(layer)
-    depth = len(blocks[0])
+        kept += [image] * levels.count(number)
+    depth = len(layers)
     means = {name: total / depth for name, total in sums.items()}
     return Decoded(tuple(kept), state, AttentionStatistics(**means))

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from ttt3r_ros.model.config import NetworkConfig
+
+_STRIP_ROWS = 32
+_STRIP_NUMBERS = 4_000_000  # of a map that is worked on as a whole, 16 MB
 
 
 class ResidualUnit(nn.Module):
@@ -126,8 +130,27 @@ class DptHead(nn.Module):
         x = self.head[0](x)
         if self.final_scale != 1:
             x = upsample(x, self.final_scale)
-        out: Tensor = self.head[2:](x)
-        return out
+        return self._finish(x)
+
+    def _finish(self, x: Tensor) -> Tensor:
+        """
+        Run the convolutions at image size [B, C, H, W] -> [B, channels, H, W].
+
+        Large images in strips, each with a row of its neighbours: what lies between these
+        convolutions would take several times the memory of the network's other activations.
+        """
+        convolve: nn.Module = self.head[2:]
+        height = x.shape[2]
+        if x.is_cuda or self.training or x[0].numel() <= _STRIP_NUMBERS:
+            out: Tensor = convolve(x)
+            return out
+        strips = []
+        for top in range(0, height, _STRIP_ROWS):
+            bottom = min(height, top + _STRIP_ROWS)
+            above, below = min(1, top), min(1, height - bottom)
+            strip = convolve(x[:, :, top - above : bottom + below])
+            strips.append(strip[:, :, above : above + bottom - top])
+        return torch.cat(strips, dim=2)
 
 
 def token_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:

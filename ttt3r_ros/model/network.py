@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ttt3r_ros.geometry.quaternion import compose
 from ttt3r_ros.model.config import NetworkConfig
-from ttt3r_ros.model.decoder import Decoded, decode
+from ttt3r_ros.model.decoder import Decoded, Layer, decode, plain_layers
 from ttt3r_ros.model.encoder import (
     ConvStem,
     Encoded,
@@ -25,6 +25,7 @@ from ttt3r_ros.model.encoder import (
     encoder_norm,
 )
 from ttt3r_ros.model.evidence import Evidence, Memory
+from ttt3r_ros.model.fused import FusedLayer, fused_tables
 from ttt3r_ros.model.heads import DptHeads, LinearHeads, Tokens
 from ttt3r_ros.model.initial import normal
 from ttt3r_ros.model.layers import DecoderBlock, layer_norm
@@ -105,6 +106,11 @@ class Network(nn.Module):
         self.downstream_head = (DptHeads if config.head == 'dpt' else LinearHeads)(config)
         if config.motion_radius:
             self.motion = Motion(config)
+        self.fused_layers: tuple[FusedLayer, ...] = ()  # used instead of the decoder blocks
+        self.forget_tables()
+
+    def forget_tables(self) -> None:
+        """Let what depends on an image's size be tabulated anew."""
         self._tables: dict[object, dict[str, tuple[Rotation, ...]]] = {}
 
     @property
@@ -174,7 +180,6 @@ class Network(nn.Module):
         :param outputs: which of `OUTPUTS` are wanted too
         :return: what was seen, and the state for the next frame
         """
-        tables = self._rotations(encoded.grid, encoded.tokens.device)
         query = encoded.tokens.mean(dim=1, keepdim=True)
         embedded = self.decoder_embed(encoded.tokens)
         pose = self.pose_retriever.read(query, state.memory)
@@ -187,8 +192,7 @@ class Network(nn.Module):
         decoded = decode(
             stream,
             state.tokens,
-            (self.dec_blocks, self.dec_blocks_state),
-            (tables['image'], tables['state']),
+            self.decoder_layers(encoded.grid, encoded.tokens.device),
             self.levels,
             rule.needs | _needed_by(outputs),
         )
@@ -269,8 +273,20 @@ class Network(nn.Module):
         key = (grid, device)
         if key not in self._tables:
             with torch.inference_mode(False):  # the tables must also serve training
-                self._tables[key] = _tabulate(self.config, grid, device)
+                tables = _tabulate(self.config, grid, device)
+                if self.fused_layers:
+                    tables = fused_tables(tables, self.config)
+                self._tables[key] = tables
         return self._tables[key]
+
+    def decoder_layers(self, grid: tuple[int, int], device: torch.device) -> list[Layer]:
+        """Return the decoders' layers for an image of so many tokens."""
+        tables = self._rotations(grid, device)
+        if self.fused_layers:
+            return [layer.bind(tables['fused']) for layer in self.fused_layers]
+        return plain_layers(
+            (self.dec_blocks, self.dec_blocks_state), (tables['image'], tables['state'])
+        )
 
 
 def _tabulate(

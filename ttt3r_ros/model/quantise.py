@@ -13,6 +13,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from ttt3r_ros.model.lean import page_out
 from ttt3r_ros.model.network import Network
 
 SMALLEST = 2**18
@@ -60,6 +61,7 @@ def quantise(network: Network) -> Network:
         if name.startswith(_ROUNDED) and _is_large(module):
             parent, _, own = name.rpartition('.')
             setattr(rounded.get_submodule(parent), own, Int8Linear(module))
+            page_out(module.weight)
     return rounded
 
 

@@ -154,10 +154,16 @@ def _reconstruction_values(situation: Situation, report: Report) -> dict[str, st
 
 
 def _output_values(snapshot: Snapshot) -> dict[str, str]:
-    return {
+    values = {
         'rate [Hz]': f'{snapshot.output_rate:.2f}',
         'latency p50 [ms]': f'{1e3 * snapshot.latency[0]:.1f}',
         'latency p99 [ms]': f'{1e3 * snapshot.latency[1]:.1f}',
         'processing p50 [ms]': f'{1e3 * snapshot.processing[0]:.1f}',
         'processing p99 [ms]': f'{1e3 * snapshot.processing[1]:.1f}',
     }
+    for name, (median, high) in snapshot.parts.items():
+        values |= {
+            f'{name} p50 [ms]': f'{1e3 * median:.1f}',
+            f'{name} p99 [ms]': f'{1e3 * high:.1f}',
+        }
+    return values

@@ -46,14 +46,30 @@ class FrameQueue(Generic[Item]):
                 self._items.clear()
             if not full or self._capacity == 0:
                 self._items.append(item)
-                self._condition.notify()
+                self._condition.notify_all()
             return not full
 
     def get(self) -> Item | None:
         """Wait for the next item; None once the queue is closed."""
         with self._condition:
             self._condition.wait_for(lambda: self._closed or bool(self._items))
-            return None if self._closed else self._items.popleft()
+            if self._closed:
+                return None
+            item = self._items.popleft()
+            self._condition.notify_all()  # another is next now
+            return item
+
+    def peek(self, known: Item | None) -> Item | None:
+        """
+        Wait for an item whose turn is next, and leave it there; None once the queue is closed.
+
+        :param known: one that is not waited for
+        """
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._closed or (bool(self._items) and self._items[0] is not known)
+            )
+            return None if self._closed else self._items[0]
 
     def clear(self) -> int:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+import os
 import threading
 import time
 from typing import Any
@@ -30,7 +31,7 @@ from ttt3r_ros.node.record import Record
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 from ttt3r_ros.node.transforms import TransformException, Transforms
-from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
+from ttt3r_ros.reconstructor import Prepared, Reconstructor, ReconstructorConfig
 from ttt3r_ros.settings import settings_of
 from ttt3r_ros.view import View
 
@@ -124,6 +125,28 @@ class Pipeline:
             if 'voxel_size' in own:
                 self._record.set_voxel_size(own['voxel_size'])
 
+    @property
+    def can_prepare(self) -> bool:
+        """Whether something can work on the next image, while this one is decoded."""
+        return self._reconstructor.device.type == 'cuda' or len(os.sched_getaffinity(0)) > 1
+
+    def prepare(self, frame: Received) -> None:
+        """
+        Do of an image what needs no state, before its turn and in another thread.
+
+        Its errors are told when its turn comes; if that has come already, nothing is done.
+        """
+        if not frame.ahead.set_running_or_notify_cancel():
+            return
+        try:
+            frame.ahead.set_result(self._decode(frame))
+        except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
+            frame.ahead.set_exception(error)
+
+    def _decode(self, frame: Received) -> tuple[Prepared, Intrinsics | None]:
+        image, calibrated = self._receiver.decode(frame)
+        return self._reconstructor.prepare(image), calibrated
+
     def process(self, frame: Received) -> None:
         """Do all there is to do for one image; data that cannot be used are counted."""
         try:
@@ -139,20 +162,23 @@ class Pipeline:
         self._warn(problem)
 
     def _reconstruct(self, frame: Received) -> None:
+        began = time.monotonic()
         names = FrameNames.resolve(self.config, frame.frame_id)
-        image, calibrated = self._receiver.decode(frame)
+        alone = frame.ahead.cancel()
+        prepared, calibrated = self._decode(frame) if alone else frame.ahead.result()
         if frame.epoch != self._started:
             self._start(frame, names)
         with self._lock:
             changes, self._changes = self._changes, {}
         self._reconstructor.change(**changes)
         world = self.config.points_source == 'network_world'
-        view = self._reconstructor.add(image, camera=calibrated, world=world)
+        view = self._reconstructor.add(prepared, camera=calibrated, world=world)
         with self._lock:
             if frame.epoch < self._receiver.oldest_epoch:
                 self._statistics.count('discarded')
                 return
             self._publish(frame, names, view, calibrated)
+            self._note(frame, view, began)
 
     def _start(self, frame: Received, names: FrameNames) -> None:
         if frame.after_jump:
@@ -179,14 +205,19 @@ class Pipeline:
         out.send_points(view, valid, header, organized=config.organized_points)
         out.send_estimate(view.input_intrinsics, header)
         self._add_to_map(frame.stamp, names, view, valid, self._epoch.T_map_world)
-        now = time.monotonic()
-        latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
-        self._statistics.publish(now, latency, now - frame.received)
         self.report = Report(
             view=view,
             confidence=float(view.confidence.mean()),
             calibrated=calibrated,
         )
+
+    def _note(self, frame: Received, view: View, began: float) -> None:
+        now = time.monotonic()
+        latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
+        network, tracking = view.durations.network, view.durations.tracking
+        parts = {'network': network, 'tracking': tracking}
+        parts['everything else'] = now - began - network - tracking
+        self._statistics.publish(now, latency, now - frame.received, parts)
 
     def _publish_motion(self, stamp: Time, names: FrameNames, view: View, epoch: Epoch) -> None:
         T_map_odom: Transform | None = np.eye(4)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 import threading
 import time
 from typing import Any
@@ -38,12 +39,14 @@ class Received:
     :param received: monotonic seconds
     :param epoch: number of the epoch it belongs to
     :param after_jump: whether it is the first after a jump back of the stamps
+    :param ahead: what was prepared of it before its turn, or the error that it has
     """
 
     msg: Any
     received: float
     epoch: int
     after_jump: bool = False
+    ahead: Future[Any] = field(default_factory=Future, compare=False)
 
     @property
     def stamp(self) -> Time:
@@ -85,6 +88,7 @@ class ImageReceiver:
         self._announce = announce
         self._warn = warn
         self._rectifier = Rectifier()
+        self._rectifying = threading.Lock()  # images are decoded in two threads
         self._info: CameraInfo | None = None
         self._subscriptions: list[Subscription[Any]] = []
         self._stamps = StampMonitor(config.time_jump_threshold)
@@ -178,7 +182,8 @@ class ImageReceiver:
             self._statistics.count('bad camera_info')
             self._warn(f'camera_info ignored: {error}')
             return image, None
-        return self._rectifier.apply(image, calibration), calibration.intrinsics
+        with self._rectifying:
+            return self._rectifier.apply(image, calibration), calibration.intrinsics
 
     def _on_info(self, msg: CameraInfo) -> None:
         self._info = msg

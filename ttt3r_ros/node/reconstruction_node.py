@@ -168,7 +168,12 @@ class ReconstructionNode(LifecycleNode):
         assert self._receiver is not None
         assert self._pipeline is not None
         self._receiver.subscribe()
-        self._worker = Worker(self._receiver.queue, self._pipeline.process, self._on_crash)
+        self._worker = Worker(
+            self._receiver.queue,
+            self._pipeline.process,
+            self._on_crash,
+            self._pipeline.prepare if self._pipeline.can_prepare else None,
+        )
         self._map_timer = self.create_timer(
             1.0 / self._config.map_rate,
             self._publish_map,

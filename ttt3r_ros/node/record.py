@@ -8,8 +8,6 @@ from pathlib import Path
 import threading
 import time
 
-from geometry_msgs.msg import PoseStamped
-from nav_msgs.msg import Path as PathMessage
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2
@@ -20,7 +18,8 @@ from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.io.writers import write_ply, write_tum
 from ttt3r_ros.mapping import VoxelMap
 from ttt3r_ros.node.clouds import cloud_message
-from ttt3r_ros.node.conversions import NANOSECONDS, nanoseconds, pose_message
+from ttt3r_ros.node.conversions import NANOSECONDS, nanoseconds
+from ttt3r_ros.node.packed_path import PackedPath
 
 _MOST_POSES = 200_000  # of the trajectory that is saved: two hours at 30 Hz, 50 MB
 
@@ -38,7 +37,7 @@ class Record:
         self._lock = threading.Lock()
         self._max_points = max_points
         self._map = VoxelMap(voxel_size, max_points)
-        self._path: deque[PoseStamped] = deque(maxlen=max_path)
+        self._path = PackedPath(max_path)
         self._trajectory: deque[tuple[int, Transform]] = deque(maxlen=_MOST_POSES)
         self._map_header = Header()
         self._changed = False
@@ -79,12 +78,12 @@ class Record:
         """
         with self._lock:
             self._trajectory.append((nanoseconds(header.stamp), T_map_camera))
-            self._path.append(PoseStamped(header=header, pose=pose_message(T_odom_base)))
+            self._path.append(T_odom_base, header)
 
-    def path_message(self, header: Header) -> PathMessage:
-        """Return the path so far."""
+    def path_message(self, header: Header) -> bytes:
+        """Return the path so far, a serialised `nav_msgs/Path`."""
         with self._lock:
-            return PathMessage(header=header, poses=list(self._path))
+            return self._path.message(header)
 
     def map_message(self, map_frame: str) -> PointCloud2 | None:
         """Return the map if it has changed since the last call, else None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 import threading
 import time
@@ -24,6 +25,7 @@ class Snapshot:
     :param silence: seconds since the last image, or since activation
     :param latency: seconds from stamp to publishing, percentiles 50 and 99; NaN before any
     :param processing: seconds from receipt to publishing, percentiles 50 and 99
+    :param parts: seconds that the parts of the work take, by name, percentiles 50 and 99
     """
 
     counts: dict[str, int]
@@ -32,6 +34,7 @@ class Snapshot:
     silence: float
     latency: tuple[float, float]
     processing: tuple[float, float]
+    parts: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Statistics:
     _published: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
     _processing: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
+    _parts: dict[str, deque[float]] = field(default_factory=dict)
     _heard: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,18 +62,23 @@ class Statistics:
             self._received.append(now)
             self._heard = now
 
-    def publish(self, now: float, latency: float, processing: float) -> None:
+    def publish(
+        self, now: float, latency: float, processing: float, parts: Mapping[str, float]
+    ) -> None:
         """
         Note that the results of an image went out.
 
         :param latency: seconds since its stamp, by the clock of the stamps
         :param processing: seconds since it was received
+        :param parts: seconds that each part of the work took, by name
         """
         with self._lock:
             self._counts['processed'] += 1
             self._published.append(now)
             self._latencies.append(latency)
             self._processing.append(processing)
+            for name, seconds in parts.items():
+                self._parts.setdefault(name, deque(maxlen=_SAMPLES)).append(seconds)
 
     def listen_again(self) -> None:
         """Start the wait for the next image anew (activation, end of a pause)."""
@@ -86,6 +95,7 @@ class Statistics:
                 silence=now - self._heard,
                 latency=_percentiles(self._latencies),
                 processing=_percentiles(self._processing),
+                parts={name: _percentiles(values) for name, values in self._parts.items()},
             )
 
 

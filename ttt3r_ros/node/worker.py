@@ -1,4 +1,4 @@
-"""The thread in which images are worked on, one after the other."""
+"""The threads in which images are worked on, one after the other."""
 
 from __future__ import annotations
 
@@ -19,16 +19,26 @@ class Worker(Generic[Item]):
     :param queue: what waits
     :param work: done for each item
     :param on_crash: called if `work` raises
+    :param ahead: done, in a second thread, for the item whose turn is next, while another is
+        worked on; the item may yet be dropped
     """
 
     def __init__(
-        self, queue: FrameQueue[Item], work: Callable[[Item], None], on_crash: Callable[[], None]
+        self,
+        queue: FrameQueue[Item],
+        work: Callable[[Item], None],
+        on_crash: Callable[[], None],
+        ahead: Callable[[Item], None] | None = None,
     ) -> None:
         self._queue = queue
         self._work = work
         self._on_crash = on_crash
         self._thread = threading.Thread(target=self._run, name='reconstruction', daemon=True)
         self._thread.start()
+        if ahead is not None:
+            threading.Thread(
+                target=self._run_ahead, args=(ahead,), name='preparation', daemon=True
+            ).start()
 
     def join(self, timeout: float | None = None) -> bool:
         """
@@ -38,6 +48,11 @@ class Worker(Generic[Item]):
         """
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _run_ahead(self, ahead: Callable[[Item], None]) -> None:
+        item: Item | None = None
+        while (item := self._queue.peek(item)) is not None:
+            ahead(item)
 
     def _run(self) -> None:
         crashed = True

@@ -1,0 +1,62 @@
+"""Saving memory changes no result."""
+
+import mmap
+from pathlib import Path
+
+import pytest
+import torch
+
+from ttt3r_ros.model import dpt, lean
+from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.dpt import DptHead
+
+
+@pytest.mark.parametrize('height', [64, 80, 33])
+def test_strips_say_what_the_whole_map_says(height, monkeypatch):
+    torch.manual_seed(0)
+    head = DptHead(PRESETS['golden_small'], 4).eval()
+    width = head.head[2].in_channels
+    x = torch.randn(2, width, height, 24).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        whole = head._finish(x)
+        monkeypatch.setattr(dpt, '_STRIP_NUMBERS', 0)
+        strips = head._finish(x)
+    assert whole.shape == strips.shape
+    assert (whole - strips).norm() < 1e-6 * whole.norm()
+
+
+def test_converting_keeps_values_and_puts_channels_last():
+    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 8))
+    before = {name: value.clone() for name, value in layers.state_dict().items()}
+    lean.convert(layers, torch.device('cpu'), torch.bfloat16)
+    assert layers[0].weight.is_contiguous(memory_format=torch.channels_last)
+    for name, value in layers.state_dict().items():
+        assert value.dtype == torch.bfloat16
+        assert torch.equal(value, before[name].bfloat16())
+
+
+def resident_pages(tensor):
+    """Count the pages of a tensor that are in memory (/proc/self/smaps)."""
+    begin = tensor.data_ptr()
+    lines = Path('/proc/self/smaps').read_text().splitlines()
+    for number, line in enumerate(lines):
+        bounds = line.split(' ')[0].split('-')
+        if len(bounds) == 2 and int(bounds[0], 16) <= begin < int(bounds[1], 16):
+            rss = next(each for each in lines[number:] if each.startswith('Rss:'))
+            return int(rss.split()[1]) * 1024 // mmap.PAGESIZE
+    raise AssertionError('not mapped')
+
+
+def test_paging_out_frees_the_memory_of_a_file_and_loses_nothing(tmp_path):
+    count = 4_000_000
+    values = torch.arange(count, dtype=torch.float32)
+    path = tmp_path / 'numbers'
+    values.numpy().tofile(path)
+    mapped = torch.from_file(str(path), size=count, dtype=torch.float32)
+    assert torch.equal(mapped, values)
+    before = resident_pages(mapped)
+    lean.page_out(mapped)
+    assert resident_pages(mapped) < before / 10
+    assert torch.equal(mapped, values)
+    lean.page_out(values)
+    assert torch.equal(mapped, values)

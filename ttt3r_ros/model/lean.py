@@ -1,0 +1,50 @@
+"""
+Weights converted one tensor at a time, so that a large network never stands in memory twice.
+
+A weights file is mapped into memory: its pages are loaded where they are read, and counted as the
+process's own. Those that are not needed any more are given back at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+
+import torch
+from torch import Tensor, nn
+
+_PAGE_OUT = (
+    21  # MADV_PAGEOUT, Linux 5.4: pages of files are dropped, all others keep their content
+)
+
+
+def convert(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """
+    Bring all parameters to a device and type, convolutions' to channels last.
+
+    With channels last, tokens are feature maps as they lie in memory.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        kind = dtype if tensor.is_floating_point() else tensor.dtype
+        layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
+        old = tensor.data
+        tensor.data = old.to(device, kind, memory_format=layout)
+        if tensor.data_ptr() != old.data_ptr():
+            page_out(old)
+
+
+def page_out(tensor: Tensor) -> None:
+    """
+    Give the memory of a mapped file's tensor back; it is read again if it is used again.
+
+    Where the system cannot, nothing happens.
+    """
+    if not sys.platform.startswith('linux') or tensor.device.type != 'cpu':
+        return
+    page = mmap.PAGESIZE
+    begin, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
+    first, last = -(-begin // page) * page, (begin + size) // page * page
+    if last > first:
+        library = ctypes.CDLL(None)
+        library.madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _PAGE_OUT)
