@@ -165,20 +165,28 @@ class ImageReceiver:
     def start_epoch(self) -> None:
         """Let images from now on belong to a new epoch, and throw away what waits."""
         with self._lock:
-            self._epoch += 1
-            self.oldest_epoch = self._epoch
-            self._stamps.forget()
-            self._statistics.count('discarded', self.queue.clear())
+            self._begin_epoch()
 
     def clock_jumped(self, now: int) -> bool:
         """
-        Take note that the clock was set back.
+        Take note that the clock was set back; start a new epoch if the images have not yet.
+
+        In one step: an image of the new time that comes meanwhile is not to be thrown away.
 
         :param now: the new time, nanoseconds
-        :return: whether a new epoch must be started for it
+        :return: whether a new epoch was started
         """
         with self._lock:
-            return self._stamps.clock_jumped(now)
+            jumped = self._stamps.clock_jumped(now)
+            if jumped:
+                self._begin_epoch()
+            return jumped
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
+        self.oldest_epoch = self._epoch
+        self._stamps.forget()
+        self._statistics.count('discarded', self.queue.clear())
 
     def decode(self, frame: Received) -> tuple[NDArray[np.uint8], Intrinsics | None]:
         """

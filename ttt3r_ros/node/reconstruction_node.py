@@ -279,11 +279,8 @@ class ReconstructionNode(LifecycleNode):
         return result
 
     def _on_clock_jump(self, _: TimeJump) -> None:
-        receiver, pipeline = self._receiver, self._pipeline
-        if receiver is None or pipeline is None:
-            return
-        if receiver.clock_jumped(self.get_clock().now().nanoseconds):
-            pipeline.reset(time_jumped=True)
+        pipeline = self._pipeline
+        if pipeline is not None and pipeline.clock_jumped(self.get_clock().now().nanoseconds):
             self._announce_epoch('the clock was set back')
 
     def _announce_epoch(self, cause: str) -> None:
