@@ -3,7 +3,6 @@ from pathlib import Path
 
 from harness import Client, System, running_system
 import pytest
-from std_srvs.srv import Trigger
 import torch
 
 from ttt3r_ros.model.checkpoint import save_safetensors
@@ -46,6 +45,6 @@ def shared_system(tmp_path_factory, weights) -> Iterator[System]:
 def anew(shared_system) -> Client:
     """Return the client of the shared node, which begins anew: no pose, no map, any stamp."""
     client = shared_system.client
-    assert client.call('ttt3r/reset', Trigger).success
+    client.call_reset()
     client.forget()
     return client

@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from tf2_ros import Buffer, TransformListener
 
 from ttt3r_ros.node.conversions import fill_bytes, image_message
@@ -98,7 +99,7 @@ class Client:
             if name == 'map_points':
                 durability = DurabilityPolicy.TRANSIENT_LOCAL
             policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-            qos = QoSProfile(depth=100, reliability=policy, durability=durability)
+            qos = QoSProfile(depth=1000, reliability=policy, durability=durability)
             topic = f'{namespace}/{name}'
             received = self.received[topic.lstrip('/')]
             subscription = self.node.create_subscription(kind, topic, received.append, qos)
@@ -127,7 +128,7 @@ class Client:
         self._listener = TransformListener(self.buffer, self.node)
         return self.buffer
 
-    def publisher(self, topic: str, kind: type, depth: int = 100) -> Any:
+    def publisher(self, topic: str, kind: type, depth: int = 1000) -> Any:
         """Return a reliable publisher that the node listens to already."""
         if topic not in self._publishers:
             made = self.node.create_publisher(kind, topic, QoSProfile(depth=depth))
@@ -162,6 +163,10 @@ class Client:
         future = self.service(name, kind).call_async(request or kind.Request())
         self.until(future.done, f'the response of {name}')
         return future.result()
+
+    def call_reset(self) -> None:
+        """Let the reconstruction begin anew."""
+        assert self.call('ttt3r/reset', Trigger).success
 
     def until(
         self, condition: Callable[[], Any], what: str = 'it', timeout: float = START

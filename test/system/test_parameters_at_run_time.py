@@ -8,7 +8,6 @@ import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
 from sensor_msgs_py import point_cloud2
-from std_srvs.srv import Trigger
 
 from ttt3r_ros.node.reconstruction_node import CONFIGS
 from ttt3r_ros.settings import settings_of
@@ -106,7 +105,7 @@ def test_voxel_size_makes_the_map_coarser(client):
 )
 def test_update_rule_and_reset_interval_change_the_recurrence(client, name, value, before):
     def last_position() -> np.ndarray:
-        client.call('ttt3r/reset', Trigger)
+        client.call_reset()
         for index in range(5):
             at = float(next(STAMPS))
             client.send(image(8 * index, at))
