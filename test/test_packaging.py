@@ -120,3 +120,18 @@ def test_test_modules_have_unique_names():
     """Without packages under test/, pytest tells modules apart by their names alone."""
     names = [path.name for path in (ROOT / 'test').rglob('test_*.py')]
     assert sorted(names) == sorted(set(names))
+
+
+def test_contract_names_tests_that_exist_and_all_of_the_system_tests():
+    folder = ROOT / 'test' / 'system'
+    text = (folder / 'README.md').read_text()
+    modules = folder.glob('test_*.py')
+    tests = {
+        name for path in modules for name in re.findall(r'^def (test_\w+)', path.read_text(), re.M)
+    }
+    named = set(re.findall(r'`(test_\w+)`', text))
+    assert named <= tests
+    assert tests - named <= {
+        'test_demo_plays_all_frames_and_leaves_bag_points_trajectory_and_picture'
+    }
+    assert all((ROOT / path).exists() for path in re.findall(r'`(test/[\w/.]+)`', text))

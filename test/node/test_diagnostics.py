@@ -54,6 +54,9 @@ def test_all_is_well(report):
 def test_no_image_names_the_topic(report):
     status = judge(snapshot=replace(FINE, silence=7.0), report=report)['input']
     assert (status.level, '/camera/image' in status.message) == (WARN, True)
+    alone = replace(ACTIVE, silent='nobody publishes it')
+    status = judge(alone, replace(FINE, silence=7.0), report)['input']
+    assert status.message == 'no image on /camera/image for 7.0 s: nobody publishes it'
 
 
 def test_silence_is_no_fault_while_paused_or_inactive(report):
@@ -69,6 +72,18 @@ def test_overflow_is_an_error_and_a_bad_image_a_warning_once(report):
     assert judge(snapshot=full, report=report, check=check)['input'].level == OK
     bad = replace(FINE, counts={'overflowed': 3, 'bad': 1})
     assert judge(snapshot=bad, report=report, check=check)['input'].level == WARN
+
+
+def test_camera_info_that_cannot_be_used_is_a_warning(report):
+    useless = replace(FINE, counts={'with bad camera_info': 1})
+    status = judge(snapshot=useless, report=report)['input']
+    assert (status.level, 'camera_info' in status.message) == (WARN, True)
+
+
+def test_messages_are_told_by_topic(report):
+    status = judge(replace(ACTIVE, sent={'points': 7, 'path': 0}), report=report)['output']
+    told = values(status)
+    assert (told['messages on points'], told['messages on path']) == ('7', '0')
 
 
 def test_lost_is_an_error(fake_view):

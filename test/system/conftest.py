@@ -1,6 +1,7 @@
+from collections.abc import Iterator
 from pathlib import Path
 
-from harness import running_system
+from harness import Client, System, running_system
 import pytest
 import torch
 
@@ -27,7 +28,23 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def system(tmp_path, weights):
+def system(tmp_path, weights) -> Iterator[System]:
     """Return a ROS domain with a client; nodes under test are started on it."""
     with running_system(tmp_path, weights) as running:
         yield running
+
+
+@pytest.fixture(scope='module')
+def shared_system(tmp_path_factory, weights) -> Iterator[System]:
+    """Return a domain whose node the tests of a module share."""
+    with running_system(tmp_path_factory.mktemp('shared'), weights) as running:
+        yield running
+
+
+@pytest.fixture
+def anew(shared_system) -> Client:
+    """Return the client of the shared node, which begins anew: no pose, no map, any stamp."""
+    client = shared_system.client
+    client.call_reset()
+    client.forget()
+    return client

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-import os
 from pathlib import Path
-import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -18,6 +13,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from node_processes import START, Domain, NodeProcess
 import numpy as np
 import rclpy
 from rclpy.context import Context
@@ -26,12 +22,12 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from tf2_ros import Buffer, TransformListener
 
 from ttt3r_ros.node.conversions import fill_bytes, image_message
 from ttt3r_ros.node.outputs import TOPICS
 
-START = 240.0  # seconds that a start, or a first frame, may take on a busy machine
 HEIGHT, WIDTH = 96, 128
 
 
@@ -60,61 +56,11 @@ def image(
 
 
 def compressed_image(index: int, at: float) -> CompressedImage:
-    data = cv2.imencode('.png', picture(index))[1]
+    data = cv2.imencode('.png', picture(index)[..., ::-1])[1]
     header = Header(stamp=stamp(at), frame_id='optical')
     msg = CompressedImage(header=header, format='png')
     fill_bytes(msg.data, data)
     return msg
-
-
-class NodeProcess:
-    """The node's process."""
-
-    def __init__(
-        self,
-        domain: int,
-        log: Path,
-        parameters: dict[str, Any],
-        remaps: list[str],
-        module: str = 'main',
-    ) -> None:
-        command = [sys.executable, '-m', f'ttt3r_ros.node.{module}', '--ros-args']
-        for name, value in parameters.items():
-            text = f"'{value}'" if isinstance(value, str) else str(value).lower()
-            command += ['-p', f'{name}:={text}']
-        for remap in remaps:
-            command += ['-r', remap]
-        self.log = log
-        with log.open('wb') as output:
-            self.process = subprocess.Popen(
-                command,
-                env={
-                    **os.environ,
-                    'ROS_DOMAIN_ID': str(domain),
-                    'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-                    'OMP_NUM_THREADS': '1',
-                },
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def said(self) -> str:
-        return self.log.read_text(encoding='utf-8', errors='replace')
-
-    def says(self, text: str, timeout: float = START) -> None:
-        """Wait until the log holds a text."""
-        deadline = time.monotonic() + timeout
-        while text not in self.said():
-            assert self.process.poll() is None, f'the node has ended:\n{self.said()}'
-            assert time.monotonic() < deadline, f'{text!r} is not in the log:\n{self.said()}'
-            time.sleep(0.05)
-
-    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
-        """Send a signal; return the exit status and how long it took."""
-        began = time.monotonic()
-        self.process.send_signal(number)
-        status = self.process.wait(timeout=30)
-        return status, time.monotonic() - began
 
 
 class Client:
@@ -130,6 +76,8 @@ class Client:
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         self._publishers: dict[str, Any] = {}
+        self._subscriptions: dict[str, Any] = {}
+        self._services: dict[str, Any] = {}
         self.buffer: Buffer | None = None
 
     def _spin(self) -> None:
@@ -151,25 +99,36 @@ class Client:
             if name == 'map_points':
                 durability = DurabilityPolicy.TRANSIENT_LOCAL
             policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-            qos = QoSProfile(depth=100, reliability=policy, durability=durability)
+            qos = QoSProfile(depth=1000, reliability=policy, durability=durability)
             topic = f'{namespace}/{name}'
             received = self.received[topic.lstrip('/')]
             subscription = self.node.create_subscription(kind, topic, received.append, qos)
+            self._subscriptions[topic.lstrip('/')] = subscription
             self.until(
                 lambda s=subscription: s.get_publisher_count() > 0, f'a publisher of {topic}'
             )
 
-    def listen_to_diagnostics(self) -> None:
+    def stop_listening(self, topic: str) -> None:
+        """Subscribe no longer."""
+        self.node.destroy_subscription(self._subscriptions.pop(topic))
+
+    def forget(self) -> None:
+        """Throw away what has been received."""
+        for messages in self.received.values():
+            messages.clear()
+
+    def listen_to_diagnostics(self, *, wait: bool = True) -> None:
         received = self.received['diagnostics']
         self.node.create_subscription(DiagnosticArray, '/diagnostics', received.append, 10)
-        self.until(lambda: received, 'diagnostics')
+        if wait:
+            self.until(lambda: received, 'diagnostics')
 
     def listen_to_tf(self) -> Buffer:
         self.buffer = Buffer()
         self._listener = TransformListener(self.buffer, self.node)
         return self.buffer
 
-    def publisher(self, topic: str, kind: type, depth: int = 100) -> Any:
+    def publisher(self, topic: str, kind: type, depth: int = 1000) -> Any:
         """Return a reliable publisher that the node listens to already."""
         if topic not in self._publishers:
             made = self.node.create_publisher(kind, topic, QoSProfile(depth=depth))
@@ -177,17 +136,37 @@ class Client:
             self.until(lambda: made.get_subscription_count() > 0, f'a subscriber of {topic}')
         return self._publishers[topic]
 
+    def send_until(self, condition: Callable[[], Any], images: Iterator[Any], what: str) -> None:
+        """Send image after image, each when the last has come back as odometry, until it holds."""
+        for message in images:
+            self.send(message)
+            self.wait_for_stamp('odometry', seconds(message.header.stamp))
+            for _ in range(60):
+                if condition():
+                    return
+                time.sleep(0.02)
+        raise AssertionError(f'{what} did not come')
+
     def send(self, *messages: Any, topic: str = 'image') -> None:
         for message in messages:
             self.publisher(topic, type(message)).publish(message)
 
-    def call(self, name: str, kind: type, request: Any = None, timeout: float = START) -> Any:
+    def service(self, name: str, kind: type) -> Any:
+        """Return a client of a service that is there."""
+        if name not in self._services:
+            self._services[name] = self.node.create_client(kind, name)
+        assert self._services[name].wait_for_service(START), f'no service {name}'
+        return self._services[name]
+
+    def call(self, name: str, kind: type, request: Any = None) -> Any:
         """Call a service and return its response."""
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(timeout), f'no service {name}'
-        future = client.call_async(request or kind.Request())
-        self.until(future.done, f'the response of {name}', timeout)
+        future = self.service(name, kind).call_async(request or kind.Request())
+        self.until(future.done, f'the response of {name}')
         return future.result()
+
+    def call_reset(self) -> None:
+        """Let the reconstruction begin anew."""
+        assert self.call('ttt3r/reset', Trigger).success
 
     def until(
         self, condition: Callable[[], Any], what: str = 'it', timeout: float = START
@@ -206,19 +185,32 @@ class Client:
         self.until(lambda: round(at, 6) in self.stamps(topic), f'{topic} of {at}')
         return self.received[topic][self.stamps(topic).index(round(at, 6))]
 
-    def status(self, part: str) -> DiagnosticStatus | None:
-        """Return the newest status of a part of the node."""
-        for message in reversed(list(self.received['diagnostics'])):
-            for status in message.status:
-                if status.name.endswith(part):
-                    return status
-        return None
+    def newest(self, topic: str) -> Any:
+        """Return the last message of a topic; waits for the first."""
+        self.until(lambda: self.received[topic], topic)
+        return self.received[topic][-1]
+
+    def status(self, part: str) -> DiagnosticStatus:
+        """Return the newest status of a part of the node; waits for the first."""
+        found: list[DiagnosticStatus] = []
+
+        def look() -> list[DiagnosticStatus]:
+            for message in reversed(list(self.received['diagnostics'])):
+                found.extend(status for status in message.status if status.name.endswith(part))
+                if found:
+                    break
+            return found
+
+        self.until(look, f'diagnostics of {part}')
+        return found[0]
 
     def value(self, part: str, key: str) -> str:
-        """Return a value that diagnostics tell."""
-        status = self.status(part)
-        values = {} if status is None else {item.key: item.value for item in status.values}
-        return values.get(key, '')
+        """Return a value that diagnostics tell; empty if it is not there."""
+        return {item.key: item.value for item in self.status(part).values}.get(key, '')
+
+    def count(self, event: str) -> int:
+        """Return how many images had that fate, as diagnostics tell."""
+        return int(self.value(': input', f'images {event}') or 0)
 
 
 class System:
@@ -226,7 +218,8 @@ class System:
 
     def __init__(self, folder: Path, weights: Path) -> None:
         self._folder, self._weights = folder, weights
-        self.domain = random.SystemRandom().randint(1, 101)
+        self._domain = Domain()
+        self.domain = self._domain.number
         self.client = Client(self.domain)
         self.processes: list[NodeProcess] = []
 
@@ -235,12 +228,14 @@ class System:
         *,
         remaps: list[str] | None = None,
         wait: str = 'waiting for images',
+        executable: bool = False,
         **parameters: Any,
     ) -> NodeProcess:
         """
         Start a node and wait until its log says so.
 
         :param wait: the text to wait for; empty: do not wait
+        :param executable: as a user does, see `node_processes`
         :param parameters: of the node
         """
         defaults: dict[str, Any] = {
@@ -249,29 +244,39 @@ class System:
             'min_confidence': 1.0,
             'max_depth': 0.0,
         }
-        log = self._folder / f'node_{len(self.processes)}.log'
-        process = NodeProcess(self.domain, log, defaults | parameters, remaps or [])
-        self.processes.append(process)
+        process = self._run('main', defaults | parameters, remaps or [], executable)
         if wait:
             process.says(wait)
         return process
 
-    def play(self, **parameters: Any) -> NodeProcess:
-        """Start a player of recordings."""
-        log = self._folder / f'player_{len(self.processes)}.log'
-        player = NodeProcess(self.domain, log, parameters, [], module='sequence_player')
-        self.processes.append(player)
-        return player
+    def run(self, module: str, **parameters: Any) -> NodeProcess:
+        """Start a companion of the node: the player, the recorder."""
+        return self._run(module, parameters, [], executable=False)
+
+    def _run(
+        self, module: str, parameters: dict[str, Any], remaps: list[str], executable: bool
+    ) -> NodeProcess:
+        arguments = ['--ros-args']
+        for name, value in parameters.items():
+            text = f"'{value}'" if isinstance(value, str) else str(value).lower()
+            arguments += ['-p', f'{name}:={text}']
+        for remap in remaps:
+            arguments += ['-r', remap]
+        log = self._folder / f'{len(self.processes)}_{module}.log'
+        process = NodeProcess(self.domain, log, module, arguments, executable=executable)
+        self.processes.append(process)
+        return process
 
     def close(self) -> None:
         for process in self.processes:
-            if process.process.poll() is None:
+            if process.status is None:
                 process.end()
         self.client.close()
+        self._domain.release()
 
 
 @contextmanager
-def running_system(folder: Path, weights: Path) -> Any:
+def running_system(folder: Path, weights: Path) -> Iterator[System]:
     system = System(folder, weights)
     try:
         yield system

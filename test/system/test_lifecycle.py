@@ -1,16 +1,28 @@
 """Start, transitions, end."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 import signal
 import time
 
-from harness import image
+from harness import System, image
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import ChangeState, GetAvailableStates, GetAvailableTransitions, GetState
+from node_processes import NodeProcess
 import pytest
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
+import torch
 
+from ttt3r_ros.model.checkpoint import save_safetensors
+from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.network import Network
+
+CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
+ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
 ENDINGS = [signal.SIGINT, signal.SIGTERM]
+TRIES = 3  # a machine that is busy with other things may take longer once
 
 
 def state(client) -> int:
@@ -22,37 +34,90 @@ def change(client, transition: int) -> bool:
     return client.call('ttt3r/change_state', ChangeState, request).success
 
 
-def test_without_autostart_a_manager_leads_through_all_states(system):
-    system.start(autostart=False, wait='', input_queue=10)
+def test_without_autostart_a_manager_leads_through_all_states(system, tmp_path):
+    system.start(autostart=False, wait='', input_queue=10, map_directory=str(tmp_path))
     client = system.client
     assert state(client) == State.PRIMARY_STATE_UNCONFIGURED
     assert client.node.count_publishers('points') == 0
     assert not client.call('ttt3r/reset', Trigger).success
-    assert change(client, Transition.TRANSITION_CONFIGURE)
+    assert not change(client, ACTIVATE)  # not from here
+    assert change(client, CONFIGURE)
     assert state(client) == State.PRIMARY_STATE_INACTIVE
     client.listen('odometry')
     assert client.node.count_subscribers('image') == 0
-    assert change(client, Transition.TRANSITION_ACTIVATE)
+    assert change(client, ACTIVATE)
     assert state(client) == State.PRIMARY_STATE_ACTIVE
     client.send(image(0, 10.0))
     client.wait_for_stamp('odometry', 10.0)
 
-    assert change(client, Transition.TRANSITION_DEACTIVATE)
+    assert change(client, DEACTIVATE)
     images = client.publisher('image', Image)
     client.until(lambda: images.get_subscription_count() == 0, 'the end of subscription')
-    assert change(client, Transition.TRANSITION_ACTIVATE)
+    assert change(client, ACTIVATE)
     client.until(lambda: images.get_subscription_count() == 1, 'a new subscription')
     client.send(image(1, 11.0))
     client.wait_for_stamp('odometry', 11.0)
+    path_goes_on = client.call('ttt3r/save_map', Trigger)
+    assert path_goes_on.success
+    rows = Path(path_goes_on.message.split()[1]).read_text().splitlines()
+    assert len([row for row in rows if not row.startswith('#')]) == 2  # the state was kept
 
-    assert change(client, Transition.TRANSITION_DEACTIVATE)
-    assert change(client, Transition.TRANSITION_CLEANUP)
+    assert change(client, DEACTIVATE)
+    assert change(client, CLEANUP)
     assert state(client) == State.PRIMARY_STATE_UNCONFIGURED
     client.until(lambda: client.node.count_publishers('points') == 0, 'the end of publishers')
-    assert change(client, Transition.TRANSITION_CONFIGURE)
-    assert change(client, Transition.TRANSITION_CLEANUP)
+    assert change(client, CONFIGURE)
+    assert change(client, CLEANUP)
     assert change(client, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
     assert state(client) == State.PRIMARY_STATE_FINALIZED
+
+
+@pytest.mark.parametrize(
+    ('steps', 'shutdown'),
+    [
+        ([CONFIGURE], Transition.TRANSITION_INACTIVE_SHUTDOWN),
+        ([CONFIGURE, ACTIVATE], Transition.TRANSITION_ACTIVE_SHUTDOWN),
+    ],
+    ids=['inactive', 'active'],
+)
+def test_shutdown_ends_in_finalized(system, steps, shutdown):
+    system.start(autostart=False, wait='')
+    client = system.client
+    assert all(change(client, step) for step in steps)
+    listed = client.call('ttt3r/get_available_transitions', GetAvailableTransitions)
+    assert shutdown in {item.transition.id for item in listed.available_transitions}
+    states = client.call('ttt3r/get_available_states', GetAvailableStates).available_states
+    assert {'unconfigured', 'inactive', 'active', 'finalized'} <= {item.label for item in states}
+    assert change(client, shutdown)
+    assert state(client) == State.PRIMARY_STATE_FINALIZED
+    client.until(lambda: client.node.count_publishers('points') == 0, 'the end of publishers')
+
+
+def test_cleanup_frees_the_memory_of_the_network(system, tmp_path):
+    config = replace(PRESETS['small'], encoder_width=512, encoder_depth=24, encoder_heads=8)
+    network = Network(config)
+    weights = tmp_path / 'large.safetensors'
+    save_safetensors(weights, network.state_dict(), network.config)
+    size = weights.stat().st_size
+    assert size > 200e6
+    process = system.start(autostart=False, wait='', weights=str(weights), input_queue=5)
+    client = system.client
+    assert state(client) == State.PRIMARY_STATE_UNCONFIGURED
+
+    def memory() -> int:
+        pages = Path(f'/proc/{process.pid}/statm').read_text().split()[1]
+        return 4096 * int(pages)
+
+    before = memory()
+    assert change(client, CONFIGURE)
+    assert change(client, ACTIVATE)
+    client.listen('odometry')
+    client.send(image(0, 10.0))  # a file that is mapped into memory is read when it is used
+    client.wait_for_stamp('odometry', 10.0)
+    assert memory() > before + 0.9 * size
+    assert change(client, DEACTIVATE)
+    assert change(client, CLEANUP)
+    assert memory() < before + 0.3 * size
 
 
 def test_weights_that_cannot_be_loaded_refuse_configure_with_the_reason(system):
@@ -61,10 +126,11 @@ def test_weights_that_cannot_be_loaded_refuse_configure_with_the_reason(system):
     client = system.client
     client.listen_to_diagnostics()
     assert state(client) == State.PRIMARY_STATE_UNCONFIGURED
-    client.until(lambda: client.status(': reconstruction') is not None, 'diagnostics')
     status = client.status(': reconstruction')
-    assert status.level == status.ERROR
+    assert status.level == b'\2'
     assert '/does/not/exist.pth' in status.message
+    assert not change(client, CONFIGURE)
+    assert state(client) == State.PRIMARY_STATE_UNCONFIGURED
 
 
 @pytest.mark.parametrize(
@@ -86,49 +152,63 @@ def test_a_bad_parameter_refuses_configure_with_the_reason(system, parameters, r
     assert state(system.client) == State.PRIMARY_STATE_UNCONFIGURED
 
 
-@pytest.mark.parametrize('number', ENDINGS)
-def test_a_signal_ends_the_active_node_within_two_seconds(system, number):
-    process = system.start(input_queue=100)
+def at_work(system: System) -> NodeProcess:
+    process = system.start(input_queue=100, executable=True)
     client = system.client
     client.listen('odometry')
+    client.forget()
     client.send(*[image(index, 10.0 + index) for index in range(30)])
-    client.wait_for_stamp('odometry', 10.0)
-    status, took = process.end(number)
-    assert (status, took < 2.0) == (0, True), f'status {status} after {took:.1f} s'
+    client.until(lambda: client.received['odometry'], 'odometry')
+    return process
 
 
-@pytest.mark.parametrize('number', ENDINGS)
-def test_a_signal_ends_the_unconfigured_node_within_two_seconds(system, number):
+def unconfigured(system: System) -> NodeProcess:
     process = system.start(autostart=False, wait='')
     assert state(system.client) == State.PRIMARY_STATE_UNCONFIGURED
-    status, took = process.end(number)
-    assert (status, took < 2.0) == (0, True), f'status {status} after {took:.1f} s'
+    return process
+
+
+def inactive(system: System) -> NodeProcess:
+    process = system.start(autostart=False, wait='')
+    assert change(system.client, CONFIGURE)
+    return process
 
 
 @pytest.mark.parametrize('number', ENDINGS)
-def test_a_signal_ends_the_inactive_node_within_two_seconds(system, number):
-    process = system.start(autostart=False, wait='')
-    assert change(system.client, Transition.TRANSITION_CONFIGURE)
-    status, took = process.end(number)
-    assert (status, took < 2.0) == (0, True), f'status {status} after {took:.1f} s'
+@pytest.mark.parametrize('prepare', [at_work, unconfigured, inactive])
+def test_a_signal_ends_the_node_within_two_seconds_with_status_0(
+    system, prepare: Callable[[System], NodeProcess], number
+):
+    for _ in range(TRIES):
+        status, took = prepare(system).end(number)
+        assert status == 0
+        if took < 2.0:
+            return
+    pytest.fail(f'took {took:.1f} s, and {TRIES - 1} times before more than 2 s')
 
 
 @pytest.mark.parametrize('delay', [0.6, 1.5, 2.5])
 def test_a_signal_ends_the_node_while_it_starts(system, delay):
-    process = system.start(wait='')
-    time.sleep(delay)
-    status, took = process.end(signal.SIGTERM)
-    assert (status in (0, -signal.SIGTERM), took < 2.0) == (True, True), (status, took)
+    for _ in range(TRIES):
+        process = system.start(wait='', executable=True)
+        time.sleep(delay)
+        status, took = process.end(signal.SIGTERM)
+        assert status in (0, -signal.SIGTERM)
+        if took < 2.0:
+            return
+    pytest.fail(f'took {took:.1f} s, and {TRIES - 1} times before more than 2 s')
 
 
-def test_the_state_can_be_asked_for_while_weights_load(system):
-    system.start(autostart=False, wait='')
+def test_the_state_can_be_asked_for_while_weights_load(system, tmp_path):
+    torch.manual_seed(0)
+    network = Network(replace(PRESETS['small'], encoder_width=512, encoder_depth=24))
+    weights = tmp_path / 'large.safetensors'
+    save_safetensors(weights, network.state_dict(), network.config)
+    system.start(autostart=False, wait='', weights=str(weights))
     client = system.client
     assert state(client) == State.PRIMARY_STATE_UNCONFIGURED
-    changing = client.node.create_client(ChangeState, 'ttt3r/change_state')
-    assert changing.wait_for_service(10)
-    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
-    done = changing.call_async(request)
+    request = ChangeState.Request(transition=Transition(id=CONFIGURE))
+    done = client.service('ttt3r/change_state', ChangeState).call_async(request)
     seen = set()
     while not done.done():
         seen.add(state(client))

@@ -1,5 +1,7 @@
 """Every output: type, stamp, frame, content."""
 
+import time
+
 from harness import HEIGHT, WIDTH, image, seconds
 import numpy as np
 import pytest
@@ -123,6 +125,12 @@ def test_odometry_has_covariance_and_velocity(client):
         covariance = np.array(odometry.pose.covariance).reshape(6, 6)
         assert np.allclose(covariance, covariance.T)
         assert (np.diag(covariance) > 0).all()
+    # Without a robot and without PnP: the deviation of the rotation is 0.1 / mean confidence.
+    confidence = pixels(client.received['confidence/image'][0]).mean()
+    first = np.array(client.received['odometry'][0].pose.covariance).reshape(6, 6)
+    assert np.allclose(first[3:, 3:], np.eye(3) * (0.1 / confidence) ** 2, rtol=1e-4)
+    depth = np.median(pixels(client.received['depth/image'][0]))
+    assert np.allclose(first[:3, :3], np.eye(3) * (0.1 * depth / confidence) ** 2, rtol=1e-4)
     before, after = client.received['odometry'][1:3]
     motion = inverse(pose(before)) @ pose(after)
     velocity = after.twist.twist.linear
@@ -142,6 +150,24 @@ def test_map_holds_the_points_of_the_frames(client):
     cells = point_cloud2.read_points(map_points)
     assert len(cells) > 0
     assert {'x', 'y', 'z', 'rgb'} == set(cells.dtype.names)
+
+
+def test_map_is_bounded_in_size_and_rate_and_points_are_dense_by_default(system):
+    system.start(input_queue=50, max_map_points=1000, voxel_size=0.001, map_rate=0.5)
+    client = system.client
+    client.listen('odometry', 'points', 'map_points')
+    began = time.monotonic()
+    client.send(*[image(index, 10.0 + index) for index in range(40)])
+    client.wait_for_stamp('odometry', 49.0)
+    map_points = client.wait_for_stamp('map_points', 49.0)
+    assert len(client.received['map_points']) <= (time.monotonic() - began) * 0.5 + 2
+    assert 0 < map_points.width <= 1000
+    cloud = client.wait_for_stamp('points', 49.0)
+    assert (cloud.height, cloud.is_dense) == (1, True)
+    cells = point_cloud2.read_points(cloud)
+    assert len(cells) > 1000
+    assert set(cells.dtype.names) == {'x', 'y', 'z', 'rgb', 'confidence'}
+    assert np.isfinite(cells['z']).all()
 
 
 def test_best_effort_subscribers_get_outputs_too(client):
@@ -165,14 +191,3 @@ def test_best_effort_subscribers_get_outputs_too(client):
         return bool(client.received['best effort'])
 
     client.until(heard, 'depth over best effort')
-
-
-def test_who_comes_late_gets_the_map_without_a_new_image(client):
-    from rclpy.qos import DurabilityPolicy, QoSProfile
-    from sensor_msgs.msg import PointCloud2
-
-    late: list[PointCloud2] = []
-    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    client.node.create_subscription(PointCloud2, 'map_points', late.append, qos)
-    client.until(lambda: late, 'the latched map')
-    assert late[0].width > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import resource
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -26,6 +26,8 @@ class Situation:
     :param paused: by the service
     :param epoch: how often the reconstruction began anew
     :param device: that the network runs on
+    :param silent: why no image can come, if that is known
+    :param sent: messages published so far on each output
     """
 
     state: str
@@ -34,6 +36,8 @@ class Situation:
     paused: bool = False
     epoch: int = 0
     device: str = ''
+    silent: str = ''
+    sent: Mapping[str, int] = field(default_factory=dict)
 
 
 class HealthCheck:
@@ -62,7 +66,7 @@ class HealthCheck:
                 _judge_reconstruction(situation, report, config.intrinsics_tolerance),
                 _reconstruction_values(situation, report),
             ),
-            'output': ((OK, situation.state), _output_values(snapshot)),
+            'output': ((OK, situation.state), _output_values(situation, snapshot)),
         }
         return [
             DiagnosticStatus(
@@ -86,9 +90,12 @@ def _judge_input(
     if new.get('overflowed'):
         return ERROR, f'queue is full: {new["overflowed"]} images lost'
     if snapshot.silence > timeout:
-        return WARN, f'no image on {situation.topic} for {snapshot.silence:.1f} s'
+        why = f': {situation.silent}' if situation.silent else ''
+        return WARN, f'no image on {situation.topic} for {snapshot.silence:.1f} s{why}'
     if new.get('bad'):
         return WARN, f'{new["bad"]} images could not be used'
+    if new.get('with bad camera_info'):
+        return WARN, 'camera_info cannot be used; the log says why'
     return OK, 'receiving'
 
 
@@ -153,13 +160,14 @@ def _reconstruction_values(situation: Situation, report: Report) -> dict[str, st
     return values
 
 
-def _output_values(snapshot: Snapshot) -> dict[str, str]:
+def _output_values(situation: Situation, snapshot: Snapshot) -> dict[str, str]:
     values = {
         'rate [Hz]': f'{snapshot.output_rate:.2f}',
         'latency p50 [ms]': f'{1e3 * snapshot.latency[0]:.1f}',
         'latency p99 [ms]': f'{1e3 * snapshot.latency[1]:.1f}',
         'processing p50 [ms]': f'{1e3 * snapshot.processing[0]:.1f}',
         'processing p99 [ms]': f'{1e3 * snapshot.processing[1]:.1f}',
+        **{f'messages on {topic}': str(count) for topic, count in situation.sent.items()},
     }
     for name, (median, high) in snapshot.parts.items():
         values |= {

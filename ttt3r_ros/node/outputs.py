@@ -85,6 +85,7 @@ class Outputs:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
+        self.sent = dict.fromkeys(TOPICS, 0)  # messages so far; each topic has one thread
         self._publishers = {
             name: node.create_lifecycle_publisher(
                 kind,
@@ -109,6 +110,7 @@ class Outputs:
     def send(self, name: str, msg: Any) -> None:
         """Publish a message."""
         self._publishers[name].publish(msg)
+        self.sent[name] += 1
 
     def send_images(self, view: View, valid: NDArray[np.bool_], header: Header) -> None:
         """Publish depth, colour and confidence, each with the size of the network's image."""

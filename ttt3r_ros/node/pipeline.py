@@ -94,13 +94,25 @@ class Pipeline:
         self._changes: dict[str, Any] = {}  # settings that the reconstructor has yet to take over
         self.report = Report()
 
-    def reset(self, *, time_jumped: bool = False) -> None:
+    def reset(self) -> None:
         """Start a new epoch: nothing of the present one goes out after this returns."""
         with self._lock:
-            if time_jumped:
-                self._transforms.forget()
             self._receiver.start_epoch()
             self._record.clear()
+
+    def clock_jumped(self, now: int) -> bool:
+        """
+        Start a new epoch because the clock was set back, unless the images have done so already.
+
+        :param now: the new time, nanoseconds
+        :return: whether one was started
+        """
+        with self._lock:
+            jumped = self._receiver.clock_jumped(now)
+            if jumped:
+                self._transforms.forget()
+                self._record.clear()
+            return jumped
 
     @property
     def device(self) -> str:

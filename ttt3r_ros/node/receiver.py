@@ -29,6 +29,9 @@ from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.stamps import StampMonitor, Verdict
 from ttt3r_ros.node.statistics import Statistics
 
+_INFO_PATIENCE = 0.5  # seconds that the first image waits for camera_info
+_IN_FLIGHT = 50  # images of a queue that may wait to be taken from DDS, which counts no loss
+
 
 @dataclass(frozen=True)
 class Received:
@@ -90,6 +93,8 @@ class ImageReceiver:
         self._rectifier = Rectifier()
         self._rectifying = threading.Lock()  # images are decoded in two threads
         self._info: CameraInfo | None = None
+        self._info_came = threading.Event()
+        self._info_awaited = False
         self._subscriptions: list[Subscription[Any]] = []
         self._stamps = StampMonitor(config.time_jump_threshold)
         self._lock = threading.Lock()
@@ -115,26 +120,44 @@ class ImageReceiver:
         self.queue = FrameQueue(self._config.input_queue)
         self._statistics.listen_again()
         kind = CompressedImage if self._config.image_transport == 'compressed' else Image
-        reliable = self._config.input_queue > 0 or self._config.image_qos == 'reliable'
-        policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        waiting = self._config.input_queue
+        depth = waiting + _IN_FLIGHT if waiting else 2
+        policy = ReliabilityPolicy.BEST_EFFORT
+        if self._reliable:
+            policy = ReliabilityPolicy.RELIABLE
         # A group of their own: a slow service must not delay images.
         group = MutuallyExclusiveCallbackGroup()
         images = self._node.create_subscription(
             kind,
             self.topic,
             self._on_image,
-            QoSProfile(depth=max(2, self._config.input_queue), reliability=policy),
+            QoSProfile(depth=depth, reliability=policy),
             callback_group=group,
         )
-        # Best effort matches publishers of both kinds.
+        # As the images: best effort loses what is sent before the two sides have met.
         infos = self._node.create_subscription(
             CameraInfo,
             'camera_info',
             self._on_info,
-            QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
+            QoSProfile(depth=5, reliability=policy),
             callback_group=group,
         )
+        self._info_awaited = False
         self._subscriptions = [images, infos]
+
+    @property
+    def _reliable(self) -> bool:
+        return self._config.input_queue > 0 or self._config.image_qos == 'reliable'
+
+    def why_silent(self) -> str:
+        """Tell why no image can come, as far as the other side shows it; empty: not known."""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            return 'nobody publishes it'
+        best_effort = ReliabilityPolicy.BEST_EFFORT
+        if self._reliable and all(p.qos_profile.reliability == best_effort for p in publishers):
+            return 'it is published best effort, image_qos or input_queue ask for reliable'
+        return ''
 
     def unsubscribe(self) -> None:
         """Receive no more; what waits is thrown away."""
@@ -146,20 +169,28 @@ class ImageReceiver:
     def start_epoch(self) -> None:
         """Let images from now on belong to a new epoch, and throw away what waits."""
         with self._lock:
-            self._epoch += 1
-            self.oldest_epoch = self._epoch
-            self._stamps.forget()
-            self._statistics.count('discarded', self.queue.clear())
+            self._begin_epoch()
 
     def clock_jumped(self, now: int) -> bool:
         """
-        Take note that the clock was set back.
+        Take note that the clock was set back; start a new epoch if the images have not yet.
+
+        In one step: an image of the new time that comes meanwhile is not to be thrown away.
 
         :param now: the new time, nanoseconds
-        :return: whether a new epoch must be started for it
+        :return: whether a new epoch was started
         """
         with self._lock:
-            return self._stamps.clock_jumped(now)
+            jumped = self._stamps.clock_jumped(now)
+            if jumped:
+                self._begin_epoch()
+            return jumped
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
+        self.oldest_epoch = self._epoch
+        self._stamps.forget()
+        self._statistics.count('discarded', self.queue.clear())
 
     def decode(self, frame: Received) -> tuple[NDArray[np.uint8], Intrinsics | None]:
         """
@@ -172,6 +203,7 @@ class ImageReceiver:
             image = compressed_to_rgb(frame.msg)
         else:
             image = to_rgb(frame.msg, self._decoder)
+        self._wait_for_info()
         info, height, width = self._info, *image.shape[:2]
         if info is None:
             return image, None
@@ -179,14 +211,23 @@ class ImageReceiver:
             rectified = self._config.rectified_input
             calibration = read_calibration(info, width, height, rectified=rectified)
         except ImageError as error:
-            self._statistics.count('bad camera_info')
+            self._statistics.count('with bad camera_info')
             self._warn(f'camera_info ignored: {error}')
             return image, None
         with self._rectifying:
             return self._rectifier.apply(image, calibration), calibration.intrinsics
 
+    def _wait_for_info(self) -> None:
+        """Let the first image wait a little for camera_info, where somebody publishes that."""
+        if self._info_awaited:
+            return
+        self._info_awaited = True
+        if self._node.count_publishers(self._node.resolve_topic_name('camera_info')):
+            self._info_came.wait(_INFO_PATIENCE)
+
     def _on_info(self, msg: CameraInfo) -> None:
         self._info = msg
+        self._info_came.set()
 
     def _on_image(self, msg: Any) -> None:
         now = time.monotonic()

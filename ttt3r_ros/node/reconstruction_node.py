@@ -284,11 +284,8 @@ class ReconstructionNode(LifecycleNode):
         return result
 
     def _on_clock_jump(self, _: TimeJump) -> None:
-        receiver, pipeline = self._receiver, self._pipeline
-        if receiver is None or pipeline is None:
-            return
-        if receiver.clock_jumped(self.get_clock().now().nanoseconds):
-            pipeline.reset(time_jumped=True)
+        pipeline = self._pipeline
+        if pipeline is not None and pipeline.clock_jumped(self.get_clock().now().nanoseconds):
             self._announce_epoch('the clock was set back')
 
     def _announce_epoch(self, cause: str) -> None:
@@ -306,18 +303,21 @@ class ReconstructionNode(LifecycleNode):
             outputs.send('map_points', msg)
 
     def _publish_diagnostics(self) -> None:
-        receiver, pipeline = self._receiver, self._pipeline
+        receiver, pipeline, outputs = self._receiver, self._pipeline, self._outputs
         situation = Situation(state=self._state_machine.current_state[1], problem=self._problem)
-        if receiver is not None and pipeline is not None:
+        snapshot = self._statistics.snapshot(time.monotonic())
+        if receiver is not None and pipeline is not None and outputs is not None:
+            silent = snapshot.silence > self._config.image_timeout
             situation = replace(
                 situation,
                 topic=receiver.topic,
                 paused=receiver.paused,
                 epoch=receiver.epoch,
                 device=pipeline.device,
+                silent=receiver.why_silent() if silent else '',
+                sent=dict(outputs.sent),
             )
         report = Report() if pipeline is None else pipeline.report
-        snapshot = self._statistics.snapshot(time.monotonic())
         msg = DiagnosticArray()
         msg.header.stamp = self.get_clock().now().to_msg()
         msg.status = self._health.judge(situation, snapshot, report, self._config)
