@@ -38,10 +38,11 @@ class VoxelMap:
         # Voxels are listed by rising key; each has a row in the tables, which never moves.
         self._keys = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int64)
-        self._values = np.zeros((self._max_points, 6), np.float32)  # mean position, mean colour
-        self._weights = np.zeros(self._max_points, np.float64)
-        self._last_seen = np.zeros(self._max_points, np.int64)  # number of that `add`
-        self._times_seen = np.zeros(self._max_points, np.int64)
+        # Filled, not np.zeros: memory is taken now, not little by little as the map grows.
+        self._values = np.full((self._max_points, 6), 0, np.float32)  # mean position, mean colour
+        self._weights = np.full(self._max_points, 0, np.float64)
+        self._last_seen = np.full(self._max_points, 0, np.int64)  # number of that `add`
+        self._times_seen = np.full(self._max_points, 0, np.int64)
         self._adds = 0
 
     def add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import threading
 import time
@@ -25,8 +25,10 @@ from ttt3r_ros.node.decoding import Decoder, compressed_to_rgb, to_rgb
 from ttt3r_ros.node.frame_queue import FrameQueue
 from ttt3r_ros.node.rectify import Rectifier, read_calibration
 from ttt3r_ros.node.settings import NodeConfig
-from ttt3r_ros.node.stamps import StampMonitor, Verdict
+from ttt3r_ros.node.stamps import SequenceGaps, StampMonitor, Verdict
 from ttt3r_ros.node.statistics import Statistics
+
+_DEPTH = 10  # images that may wait in DDS while Python is busy: it drops without telling
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class ImageReceiver:
         self._info: CameraInfo | None = None
         self._subscriptions: list[Subscription[Any]] = []
         self._stamps = StampMonitor(config.time_jump_threshold)
+        self._gaps = SequenceGaps()
         self._lock = threading.Lock()
         self._epoch = 0
         self.oldest_epoch = 0  # results of earlier ones are not to be published
@@ -119,7 +122,7 @@ class ImageReceiver:
             kind,
             self.topic,
             self._on_image,
-            QoSProfile(depth=max(2, self._config.input_queue), reliability=policy),
+            QoSProfile(depth=max(_DEPTH, self._config.input_queue), reliability=policy),
             callback_group=group,
         )
         # Best effort matches publishers of both kinds.
@@ -183,9 +186,11 @@ class ImageReceiver:
     def _on_info(self, msg: CameraInfo) -> None:
         self._info = msg
 
-    def _on_image(self, msg: Any) -> None:
+    def _on_image(self, msg: Any, info: Mapping[str, Any]) -> None:
         now = time.monotonic()
         self._statistics.receive(now)
+        if lost := self._gaps.count(info):
+            self._statistics.count('lost in transport', lost)
         if self.paused:
             self._statistics.count('paused')
             return
