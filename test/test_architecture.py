@@ -24,11 +24,12 @@ TABLE = {
     'geometry': (set(), {'numpy', 'scipy', 'torch'}),
     'view': ({'geometry'}, {'numpy'}),
     'mapping': ({'geometry'}, {'numpy'}),
+    'watch': (set(), {'numpy'}),
     'model': ({'geometry'}, {'numpy', 'safetensors', 'torch'}),
     'tracking': ({'geometry'}, {'cv2', 'numpy', 'scipy'}),
     'preprocess': ({'geometry', 'model'}, {'PIL', 'cv2', 'numpy', 'torch'}),
     'reconstructor': (
-        {'devices', 'geometry', 'model', 'preprocess', 'tracking', 'view'},
+        {'devices', 'geometry', 'model', 'preprocess', 'tracking', 'view', 'watch'},
         {'numpy', 'torch'},
     ),
     'io': ({'geometry'}, {'PIL', 'apsw', 'cv2', 'numpy', 'rosbags', 'yaml'}),

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from ttt3r_ros.devices import INT8, PRECISIONS, choose_device, choose_precision
+from ttt3r_ros.devices import (
+    INT8,
+    PRECISIONS,
+    choose_device,
+    choose_precision,
+    enough_memory,
+)
 from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.geometry import se3
 from ttt3r_ros.geometry.camera import (
@@ -32,6 +38,7 @@ from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
 from ttt3r_ros.view import Health, Tracking, View
+from ttt3r_ros.watch import ConfidenceWatch
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +46,7 @@ SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'small.safetensors'
 
 _FOCAL_FRAMES = 60  # over which the focal length is smoothed
 _LARGEST_DRIFT = 100.0  # of the state from its start, relative; trained networks stay near 1
+_FARTHEST = 1e5  # metres from the start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +132,18 @@ class Reconstructor:
         if self._config.precision == INT8:
             network = quantise(network)
         # with channels last, tokens are feature maps as they lie in memory
+        loaded = {tensor.data_ptr() for tensor in network.parameters()}
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Network = network.to(self.device, self.dtype)
+        # What still lies in the mapped file would change, or end the process, with the file.
+        for tensor in self.network.parameters():
+            if tensor.data_ptr() in loaded:
+                tensor.data = tensor.data.clone()
         source = self._config.pose_source
         if source == 'auto':
             source = 'pnp' if network.config.motion_radius else 'network'
         self._tracker = PnpTracker() if source == 'pnp' else None
+        self._watch = ConfidenceWatch()
         self.reset()
 
     @property
@@ -154,6 +168,7 @@ class Reconstructor:
         self._index = 0
         self._focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)
         self._last_pose = np.eye(4)
+        self._watch.reset()
         if self._tracker:
             self._tracker.reset()
         self._start_chunk(np.eye(4))
@@ -168,10 +183,12 @@ class Reconstructor:
 
         :param image: RGB [H, W, 3]
         :raises ImageError: the image cannot be used
+        :raises ReconstructionError: it needs more memory than there is
         """
-        small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
-        encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
-        return Prepared(image, small, mapping, encoded)
+        with enough_memory(self.device):
+            small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
+            encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
+            return Prepared(image, small, mapping, encoded)
 
     @torch.inference_mode()
     def add(
@@ -192,9 +209,16 @@ class Reconstructor:
         :param world: also ask the world head, if it is loaded
         :raises ImageError: the image cannot be used; the state is as before
         :raises ReconstructionError: the network's output is not finite; the state starts anew, and
-            the trajectory goes on from the last pose
+            the trajectory goes on from the last pose. Or memory has run out
         """
         frame = image if isinstance(image, Prepared) else self.prepare(image)
+        with enough_memory(self.device):
+            return self._add(frame, camera, update=update, world=world)
+
+    def _add(
+        self, frame: Prepared, camera: Intrinsics | None, *, update: bool, world: bool
+    ) -> View:
+        before = self._state
         prediction = self._decode(frame.encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
         find_focal = focal_from_corner if pinhole else focal_from_points
@@ -205,6 +229,12 @@ class Reconstructor:
                 'the network’s output is not finite, or fits no camera; the state starts anew'
             )
         network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
+        if self._watch.collapsed(seen.confidence):
+            # Neither state nor track may learn from it: both go on when the view returns.
+            self._state = before
+            view = self._view(seen, None, frame, camera)
+            self._index += 1
+            return view
         view = self._view(seen, network_pose, frame, camera)
         self._end_frame(frame.encoded, network_pose)
         return view
@@ -241,15 +271,17 @@ class Reconstructor:
     def _view(
         self,
         seen: _Seen,
-        network_pose: se3.Transform,
+        network_pose: se3.Transform | None,
         frame: Prepared,
         camera: Intrinsics | None,
     ) -> View:
+        """Put together what is known; without a pose the frame is lost."""
         mapping = frame.mapping
         estimate = Intrinsics.centred(mapping.width, mapping.height, seen.focal)
         in_input = mapping.to_input(estimate)
         longest = max(mapping.input_width, mapping.input_height)
-        self._focals.append(float(np.log(in_input.fx / longest)))
+        if network_pose is not None:
+            self._focals.append(float(np.log(in_input.fx / longest)))
         focal = longest * float(np.exp(np.median(self._focals)))
         aspect = in_input.fy / in_input.fx
         smoothed = replace(in_input, fx=focal, fy=focal * aspect)
@@ -258,9 +290,11 @@ class Reconstructor:
             estimate = mapping.to_output(camera)
             points = estimate.rays() * points[..., 2:]
         pose, tracking = network_pose, Tracking(status='network')
-        if self._tracker:
+        if pose is None:
+            pose, tracking = self._last_pose, Tracking(status='lost')
+        elif self._tracker:
             tracked = self._tracker.add(
-                frame.image, points, seen.confidence, mapping, camera or smoothed, network_pose
+                frame.image, points, seen.confidence, mapping, camera or smoothed, pose
             )
             pose = tracked.T_world_camera
             tracking = Tracking(
@@ -332,7 +366,9 @@ class _Seen:
         return bool(
             np.isfinite(numbers).all()
             and np.isfinite(self.T_chunk_camera).all()
+            and (np.abs(self.T_chunk_camera) < _FARTHEST).all()
             and np.isfinite(self.points).all()
+            and np.isfinite(self.confidence).all()
             and self.focal > 0
             and health.drift < _LARGEST_DRIFT
         )

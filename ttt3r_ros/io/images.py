@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = frozenset(
 FRAME_RATE = 30.0  # Hz, of images that carry no time
 _ROTATED = 5  # EXIF orientations from here on swap width and height
 _ORIENTATION = 0x0112  # EXIF tag
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # by Pillow
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # by Pillow
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
@@ -42,7 +42,7 @@ def load_image(path: Path) -> ColorImage:
                 grey = np.asarray(upright).astype(np.uint32) >> 8
                 return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
             return np.array(upright.convert('RGB'))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
 
 
@@ -57,7 +57,7 @@ def load_depth(path: Path, *, per_metre: float) -> DepthImage:
     try:
         with Image.open(path) as image:
             raw = np.asarray(image)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DatasetError(f'cannot read the depth image {path}: {_reason(error)}') from error
     if raw.ndim != 2 or raw.dtype == np.uint8:
         raise DatasetError(f'{path} is no depth image: one channel of 16 bits is needed')
@@ -76,7 +76,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             width, height = image.size
             rotated = image.getexif().get(_ORIENTATION, 1) >= _ROTATED
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
     return (height, width) if rotated else (width, height)
 

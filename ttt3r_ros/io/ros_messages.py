@@ -7,18 +7,21 @@ JPEG are dealt with here.
 
 from __future__ import annotations
 
+from io import BytesIO
 import sys
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rosbags.image import image as rosbags_image
 
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
 from ttt3r_ros.io.frames import ColorImage, DepthImage
+from ttt3r_ros.io.images import UNREADABLE
 
 # Images without a colour order were filled by OpenCV programs, as a rule.
 _OPENCV_ORDER = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
@@ -26,6 +29,7 @@ _HALVED = frozenset({'nv12', 'nv21', 'uyvy', 'yuyv', 'yuv422', 'yuv422_yuy2'})  
 _PLANAR = frozenset({'nv12', 'nv21'})  # one and a half rows of bytes per row of pixels
 _DEPTH_ENCODINGS = frozenset({'16UC1', '32FC1'})
 _COMPRESSED_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
+_MOST_PIXELS = 1 << 26  # 8192 x 8192
 _COMPRESSED_DEPTH_HEADER = 12  # bytes in front of the PNG, by compressed_depth_image_transport
 
 
@@ -116,10 +120,22 @@ def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:
     for begin, end in _COMPRESSED_ENDS.items():
         if head.startswith(begin) and end not in tail:
             raise ImageError(f'compressed image is cut off after {data.size} bytes')
-    pixels = cv2.imdecode(data, flags) if data.size else None
+    _check_declared_size(data)
+    pixels = cv2.imdecode(data, flags)
     if pixels is None:
         raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
     return np.asarray(pixels)
+
+
+def _check_declared_size(data: NDArray[np.uint8]) -> None:
+    """Refuse an image whose header, in a few bytes, asks for gigabytes; OpenCV would try."""
+    try:
+        with Image.open(BytesIO(data.data)) as image:
+            width, height = image.size
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        raise ImageError(f'compressed image cannot be decoded: {error}') from error
+    if width * height > _MOST_PIXELS:
+        raise ImageError(f'compressed image of {width}x{height} pixels is too large')
 
 
 def _pixels(message: Any, encoding: str) -> NDArray[Any]:

@@ -70,6 +70,7 @@ def load_network(
         network = Network(config)
     tensors = select_tensors(tensors, config)
     _check_names(path, tensors, network.state_dict())
+    _check_values(path, tensors)
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.requires_grad_(False).eval()
 
@@ -217,6 +218,13 @@ def _model_of(path: Path, content: Any) -> dict[str, Tensor]:
 
 def _strip(name: str) -> str:
     return name.removeprefix('module.')
+
+
+def _check_values(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what is no number that can be computed with."""
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+            raise CheckpointError(f'{path}: {name} holds NaN, infinity, or no real numbers')
 
 
 def _check_names(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

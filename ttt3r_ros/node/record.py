@@ -114,8 +114,8 @@ class Record:
         :param name: beginning of the file names; what no file name can hold is replaced
         :return: the two files
         :raises DatasetError: if nothing has been seen yet, or a link leads out of the folder
-        :raises OSError: if the folder cannot be written to, or the disk is full; then neither file is
-            there
+        :raises OSError: if the folder cannot be written to, or the disk is full; then there is
+            neither file
         """
         with self._lock:
             points, colors = self._map.points()
@@ -129,7 +129,7 @@ class Record:
         try:
             write_ply(ply, points, colors, 'metres; map frame, z up')
             write_tum(tum, stamps / NANOSECONDS, poses)
-        except OSError:
+        except (OSError, MemoryError):
             ply.unlink(missing_ok=True)  # a map without its trajectory is half a result
             raise
         return ply, tum
