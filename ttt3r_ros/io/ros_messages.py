@@ -21,7 +21,7 @@ from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
 from ttt3r_ros.io.frames import ColorImage, DepthImage
-from ttt3r_ros.io.images import UNREADABLE
+from ttt3r_ros.io.images import MOST_PIXELS, UNREADABLE
 
 # Images without a colour order were filled by OpenCV programs, as a rule.
 _OPENCV_ORDER = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
@@ -29,7 +29,6 @@ _HALVED = frozenset({'nv12', 'nv21', 'uyvy', 'yuyv', 'yuv422', 'yuv422_yuy2'})  
 _PLANAR = frozenset({'nv12', 'nv21'})  # one and a half rows of bytes per row of pixels
 _DEPTH_ENCODINGS = frozenset({'16UC1', '32FC1'})
 _COMPRESSED_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
-_MOST_PIXELS = 1 << 26  # 8192 x 8192
 _COMPRESSED_DEPTH_HEADER = 12  # bytes in front of the PNG, by compressed_depth_image_transport
 
 
@@ -76,7 +75,7 @@ def depth_image(message: Any) -> DepthImage:
     :raises ImageError: if the message holds no depth, or too few data
     """
     if not is_depth(message):
-        kind = getattr(message, 'format', '') or message.encoding
+        kind = message.format if hasattr(message, 'format') else message.encoding
         raise ImageError(f'{kind!r} is no depth image; 16UC1 or 32FC1 is needed')
     if hasattr(message, 'format'):
         if '32FC1' in message.format:
@@ -132,9 +131,9 @@ def _check_declared_size(data: NDArray[np.uint8]) -> None:
     try:
         with Image.open(BytesIO(data.data)) as image:
             width, height = image.size
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise ImageError(f'compressed image cannot be decoded: {error}') from error
-    if width * height > _MOST_PIXELS:
+    if width * height > MOST_PIXELS:
         raise ImageError(f'compressed image of {width}x{height} pixels is too large')
 
 

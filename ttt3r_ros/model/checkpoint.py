@@ -185,7 +185,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetworkConfig | No
         fields = json.loads(metadata['config'])
         fields['dpt_widths'] = tuple(fields['dpt_widths'])
         return tensors, NetworkConfig(**fields)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise CheckpointError(f'{path}: bad description of the network: {error}') from error
 
 
@@ -200,7 +200,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f'{path}: refused: truncated, or it asks for more than tensors ({reason})'
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        # Of a damaged pickle the reader raises whatever the bytes lead to.
         raise CheckpointError(f'{path}: truncated, or not a checkpoint: {error}') from error
     return _model_of(path, content)
 
