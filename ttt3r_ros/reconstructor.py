@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 import logging
 from pathlib import Path
 
@@ -132,11 +134,11 @@ class Reconstructor:
         if self._config.precision == INT8:
             network = quantise(network)
         # with channels last, tokens are feature maps as they lie in memory
-        loaded = {tensor.data_ptr() for tensor in network.parameters()}
+        loaded = {tensor.data_ptr() for tensor in _tensors(network)}
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Network = network.to(self.device, self.dtype)
         # What still lies in the mapped file would change, or end the process, with the file.
-        for tensor in self.network.parameters():
+        for tensor in _tensors(self.network):
             if tensor.data_ptr() in loaded:
                 tensor.data = tensor.data.clone()
         source = self._config.pose_source
@@ -372,6 +374,10 @@ class _Seen:
             and self.focal > 0
             and health.drift < _LARGEST_DRIFT
         )
+
+
+def _tensors(network: Network) -> Iterator[Tensor]:
+    return chain(network.parameters(), network.buffers())
 
 
 def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
