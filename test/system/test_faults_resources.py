@@ -1,10 +1,10 @@
 """Full disks, spoilt weights, and too little memory."""
 
+from pathlib import Path
 import resource
 
 import cv2
-from faults import usage
-from harness import HEIGHT, WIDTH, compressed_image, image
+from harness import compressed_image, image
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage
@@ -125,7 +125,7 @@ def test_an_image_for_which_memory_does_not_suffice_costs_only_itself(system):
     large = CompressedImage(format='jpeg', header=image(0, 6.0).header)
     blank = np.zeros((10_000, 10_000, 3), np.uint8)
     fill_bytes(large.data, cv2.imencode('.jpg', blank)[1])
-    mapped = int((open(f'/proc/{pid}/statm').read()).split()[0]) * resource.getpagesize()
+    mapped = int(Path(f'/proc/{pid}/statm').read_text().split()[0]) * resource.getpagesize()
     set_limit(pid, resource.RLIMIT_AS, mapped + (100 << 20))
     client.send(large, compressed_image(1, 7.0), topic='image/compressed')
     client.wait_for_stamp('odometry', 7.0)
@@ -138,5 +138,3 @@ def test_an_image_for_which_memory_does_not_suffice_costs_only_itself(system):
     set_limit(pid, resource.RLIMIT_AS, resource.RLIM_INFINITY)
     client.send(compressed_image(2, 8.0), topic='image/compressed')
     client.wait_for_stamp('odometry', 8.0)
-    assert usage(pid)[0] > 0
-    assert HEIGHT * WIDTH > 0
