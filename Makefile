@@ -9,13 +9,15 @@ INPUT ?=
 DEVICE ?= cpu
 SECTIONS ?=
 OUT ?= demo_out
+MINUTES ?= 60
+CASES ?= 100000
 RUN ?= training_runs/small
 START_FROM ?=
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-system test-jazzy test-full bench train lint environment test-environment lock
+.PHONY: help demo report test test-system test-jazzy test-full bench soak fuzz train lint environment test-environment lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +43,12 @@ test-full: test-environment  ## Test the network at full size
 
 bench: environment  ## Measure speed; SECTIONS=all with the full model, DEVICE=cuda on a GPU
 	@$(BIN)/python tools/bench.py $(SECTIONS) --device $(DEVICE)
+
+soak: environment  ## Run the real node for MINUTES with listeners that come and go; 1 if it grows
+	@$(BIN)/python tools/soak.py $(MINUTES)
+
+fuzz: test-environment  ## Fuzz each reader of foreign data with CASES cases (needs atheris: pip install it)
+	@for target in $$(ls test/fuzz/corpus); do nice -n 10 $(BIN)/python tools/fuzz.py run $$target $(CASES) || exit 1; done
 
 train: environment  ## Train the small model in RUN, from START_FROM or from nothing; resumes
 	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) $(if $(START_FROM),--start-from $(START_FROM))

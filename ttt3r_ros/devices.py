@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+
+from ttt3r_ros.errors import ReconstructionError
 
 INT8 = 'int8'
 """Precision of matrices that are kept and multiplied as 8-bit integers, on a CPU."""
@@ -12,6 +17,29 @@ PRECISIONS = {
     'bfloat16': torch.bfloat16,
     'float16': torch.float16,
 }
+
+
+_NO_MEMORY = ('memory: you tried', 'not enough memory', 'out of memory', 'Insufficient memory')
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error of Python, NumPy, PyTorch or OpenCV says that memory has run out."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(text in str(error) for text in _NO_MEMORY)
+
+
+@contextmanager
+def enough_memory(device: torch.device) -> Iterator[None]:
+    """Turn the errors of several libraries about memory into one of ours."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        if device.type == 'cuda':
+            torch.cuda.empty_cache()
+        raise ReconstructionError(f'memory has run out: {error}') from error
 
 
 def choose_device(name: str) -> torch.device:

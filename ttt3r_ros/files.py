@@ -20,6 +20,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     try:
         with temporary.open('wb') as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # the name must not come to the disk before the content
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -11,9 +11,14 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 import torch
-from torch import Tensor
 
-from ttt3r_ros.devices import INT8, PRECISIONS, choose_device, choose_precision
+from ttt3r_ros.devices import (
+    INT8,
+    PRECISIONS,
+    choose_device,
+    choose_precision,
+    enough_memory,
+)
 from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.geometry import se3
 from ttt3r_ros.geometry.camera import (
@@ -31,17 +36,18 @@ from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import fit_image, to_tensor
+from ttt3r_ros.seen import Seen
 from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
-from ttt3r_ros.view import Durations, Health, Tracking, View
+from ttt3r_ros.view import Durations, Tracking, View
+from ttt3r_ros.watch import ConfidenceWatch
 
 logger = logging.getLogger(__name__)
 
 SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'small.safetensors'
 
 _FOCAL_FRAMES = 60  # over which the focal length is smoothed
-_LARGEST_DRIFT = 100.0  # of the state from its start, relative; trained networks stay near 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +143,7 @@ class Reconstructor:
         if source == 'auto':
             source = 'pnp' if network.config.motion_radius else 'network'
         self._tracker = PnpTracker() if source == 'pnp' else None
+        self._watch = ConfidenceWatch()
         self.reset()
 
     @property
@@ -161,6 +168,8 @@ class Reconstructor:
         self._index = 0
         self._focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)
         self._last_pose = np.eye(4)
+        self._focal_scale = 1.0  # of the network's, as the tracker found it
+        self._watch.reset()
         if self._tracker:
             self._tracker.reset()
         self._start_chunk(np.eye(4))
@@ -175,13 +184,15 @@ class Reconstructor:
 
         :param image: RGB [H, W, 3]
         :raises ImageError: the image cannot be used
+        :raises ReconstructionError: it needs more memory than there is
         """
-        began = time.perf_counter()
-        small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
-        with torch.cuda.stream(self._side):  # where there is none, this is nothing
-            encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
-            ready = None if self._side is None else self._side.record_event()
-        return Prepared(image, small, mapping, encoded, time.perf_counter() - began, ready)
+        with enough_memory(self.device):
+            began = time.perf_counter()
+            small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
+            with torch.cuda.stream(self._side):  # where there is none, this is nothing
+                encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
+                ready = None if self._side is None else self._side.record_event()
+            return Prepared(image, small, mapping, encoded, time.perf_counter() - began, ready)
 
     @torch.inference_mode()
     def add(
@@ -202,15 +213,22 @@ class Reconstructor:
         :param world: also ask the world head, if it is loaded
         :raises ImageError: the image cannot be used; the state is as before
         :raises ReconstructionError: the network's output is not finite; the state starts anew, and
-            the trajectory goes on from the last pose
+            the trajectory goes on from the last pose. Or memory has run out
         """
         frame = image if isinstance(image, Prepared) else self.prepare(image)
+        with enough_memory(self.device):
+            return self._add(frame, camera, update=update, world=world)
+
+    def _add(
+        self, frame: Prepared, camera: Intrinsics | None, *, update: bool, world: bool
+    ) -> View:
         began = time.perf_counter()
         self._await(frame)
+        before = self._state
         prediction = self._decode(frame.encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
         find_focal = focal_from_corner if pinhole else focal_from_points
-        seen = _Seen.download(prediction, find_focal(prediction.points))
+        seen = Seen.download(prediction, find_focal(prediction.points))
         if not seen.is_sound():
             self._start_chunk(self._last_pose)
             raise ReconstructionError(
@@ -218,6 +236,12 @@ class Reconstructor:
             )
         network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
         decoded = time.perf_counter()
+        if self._watch.collapsed(seen.confidence):
+            # Neither state nor track may learn from it: both go on when the view returns.
+            self._state = before
+            view = self._view(seen, None, frame, camera)
+            self._index += 1
+            return view
         view = self._view(seen, network_pose, frame, camera)
         tracked = time.perf_counter()
         self._end_frame(frame.encoded, network_pose)
@@ -264,16 +288,18 @@ class Reconstructor:
 
     def _view(
         self,
-        seen: _Seen,
-        network_pose: se3.Transform,
+        seen: Seen,
+        network_pose: se3.Transform | None,
         frame: Prepared,
         camera: Intrinsics | None,
     ) -> View:
+        """Put together what is known; without a pose the frame is lost."""
         mapping = frame.mapping
         estimate = Intrinsics.centred(mapping.width, mapping.height, seen.focal)
         in_input = mapping.to_input(estimate)
         longest = max(mapping.input_width, mapping.input_height)
-        self._focals.append(float(np.log(in_input.fx / longest)))
+        if network_pose is not None:
+            self._focals.append(float(np.log(in_input.fx / longest)))
         focal = longest * float(np.exp(np.median(self._focals)))
         aspect = in_input.fy / in_input.fx
         smoothed = replace(in_input, fx=focal, fy=focal * aspect)
@@ -283,14 +309,16 @@ class Reconstructor:
             estimate = mapping.to_output(camera)
             points = estimate.rays() * points[..., 2:]
         pose, tracking = network_pose, Tracking(status='network')
-        if self._tracker:
+        if pose is None:
+            pose, tracking = self._last_pose, Tracking(status='lost')
+        elif self._tracker:
             tracked = self._tracker.add(
                 frame.image,
                 points,
                 seen.confidence,
                 mapping,
                 camera or smoothed,
-                network_pose,
+                pose,
                 calibrated=camera is not None or not pinhole,
             )
             pose = tracked.T_world_camera
@@ -300,10 +328,7 @@ class Reconstructor:
                 matches=tracked.matches,
                 covariance=tracked.covariance,
             )
-            if camera is None and pinhole:
-                smoothed = smoothed.zoomed(tracked.focal_scale)
-                estimate = mapping.to_output(smoothed)
-                points = estimate.rays() * points[..., 2:]
+            self._focal_scale = tracked.focal_scale
             if self._config.align_depth:
                 scale = tracked.depth_scale
                 points = refine_depth(
@@ -312,6 +337,10 @@ class Reconstructor:
                     tracked.landmark_depth,
                     tracked.landmark_sigma,
                 )
+        if camera is None and pinhole and self._tracker:
+            smoothed = smoothed.zoomed(self._focal_scale)
+            estimate = mapping.to_output(smoothed)
+            points = estimate.rays() * points[..., 2:]
         self._last_pose = pose
         return View(
             index=self._index,
@@ -331,50 +360,3 @@ class Reconstructor:
 
     def _to_world(self, points: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
         return None if points is None else se3.transform_points(self._T_world_chunk, points)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The network's output for one image, in numpy."""
-
-    T_chunk_camera: se3.Transform
-    points: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-    world_points: NDArray[np.float32] | None
-    focal: float
-    health: Health
-
-    @classmethod
-    def download(cls, prediction: Prediction, focal: Tensor) -> _Seen:
-        """Copy from the device, the small numbers in one piece, with the focal length [1]."""
-        health = torch.cat(list(prediction.health))
-        parts = [prediction.translation[0], prediction.quat_wxyz[0], focal, health]
-        small = torch.cat([part.float() for part in parts]).cpu().double().numpy()
-        pose = np.full((4, 4), np.nan)
-        if np.isfinite(small[:7]).all():
-            pose = se3.from_translation_quat(small[:3], small[3:7])
-        world = prediction.world_points
-        return cls(
-            pose,
-            _to_numpy(prediction.points),
-            _to_numpy(prediction.confidence),
-            None if world is None else _to_numpy(world),
-            float(small[7]),
-            Health(gain=float(small[8]), change=float(small[9]), drift=float(small[10])),
-        )
-
-    def is_sound(self) -> bool:
-        """Whether everything is finite, the state has not exploded, and there is a focal."""
-        health = self.health
-        numbers = [self.focal, health.gain, health.change, health.drift]
-        return bool(
-            np.isfinite(numbers).all()
-            and np.isfinite(self.T_chunk_camera).all()
-            and np.isfinite(self.points).all()
-            and self.focal > 0
-            and health.drift < _LARGEST_DRIFT
-        )
-
-
-def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
-    return np.asarray(tensor[0].float().cpu().numpy(), np.float32)

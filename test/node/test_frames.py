@@ -101,13 +101,12 @@ def view(fake_view):
     return make
 
 
-def test_uncertainty_falls_with_confidence_and_grows_with_distance_and_when_lost(view):
+def test_uncertainty_falls_with_confidence_and_grows_with_distance(view):
     usual = camera_covariance(view(status='network'), 1.0)
     assert (np.diag(camera_covariance(view(10.0, status='network'), 1.0)) < np.diag(usual)).all()
     far = camera_covariance(view(2.0, 4.0, status='network'), 1.0)
     assert np.allclose(far[:3, :3], 4 * usual[:3, :3])
     assert np.allclose(camera_covariance(view(status='network'), 3.0), 9 * usual)
-    assert (np.diag(camera_covariance(view(status='lost'), 1.0)) > 100 * np.diag(usual)).all()
 
 
 def test_a_solved_pose_brings_its_own_uncertainty(view):

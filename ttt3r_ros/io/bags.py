@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 import logging
 from pathlib import Path
-import struct
 from typing import Any
 
-import apsw
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 
-from ttt3r_ros.errors import DatasetError, ImageError
+from ttt3r_ros.errors import DatasetError, ImageError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.io import ros_messages
@@ -32,8 +30,6 @@ POSE_TYPES = (
 )
 _INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 _logger = logging.getLogger(__name__)
-# What the bag reader raises on damaged files, beside its own errors.
-_DAMAGED = (apsw.Error, LookupError, MemoryError, TypeError, ValueError, struct.error)
 
 
 class Bag(Sequence):
@@ -131,7 +127,10 @@ def _open(path: Path) -> Iterator[AnyReader]:
             yield reader
     except (AnyReaderError, OSError) as error:
         raise DatasetError(f'cannot read the bag {path}: {error}') from error
-    except _DAMAGED as error:
+    except Ttt3rError:
+        raise
+    except Exception as error:
+        # Of a damaged file the reader raises whatever the bytes lead to.
         raise DatasetError(f'the bag {path} is damaged: {error!r}') from error
 
 

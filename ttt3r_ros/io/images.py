@@ -6,6 +6,8 @@ from collections.abc import Sequence as ListLike
 from functools import partial
 from pathlib import Path
 import re
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,7 +21,12 @@ IMAGE_SUFFIXES = frozenset(
 FRAME_RATE = 30.0  # Hz, of images that carry no time
 _ROTATED = 5  # EXIF orientations from here on swap width and height
 _ORIENTATION = 0x0112  # EXIF tag
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # by Pillow
+MOST_PIXELS = 1 << 27  # of one image: what a header says is not believed beyond it
+# What Pillow raises on damaged files.
+UNREADABLE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, SyntaxError,
+    TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
@@ -37,12 +44,13 @@ def load_image(path: Path) -> ColorImage:
     """
     try:
         with Image.open(path) as image:
+            _check_size(image)
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith('I'):  # 16 bit grey, which Pillow would clip
                 grey = np.asarray(upright).astype(np.uint32) >> 8
                 return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
             return np.array(upright.convert('RGB'))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
 
 
@@ -56,8 +64,9 @@ def load_depth(path: Path, *, per_metre: float) -> DepthImage:
     """
     try:
         with Image.open(path) as image:
+            _check_size(image)
             raw = np.asarray(image)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DatasetError(f'cannot read the depth image {path}: {_reason(error)}') from error
     if raw.ndim != 2 or raw.dtype == np.uint8:
         raise DatasetError(f'{path} is no depth image: one channel of 16 bits is needed')
@@ -76,7 +85,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             width, height = image.size
             rotated = image.getexif().get(_ORIENTATION, 1) >= _ROTATED
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
     return (height, width) if rotated else (width, height)
 
@@ -106,6 +115,11 @@ def open_images(paths: ListLike[Path], name: str, *, unordered: bool = False) ->
         for index, path in enumerate(paths)
     ]
     return FrameList(name, frames, ordered=ordered)
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(f'{image.width}x{image.height} pixels are too many')
 
 
 def _reason(error: Exception) -> str:

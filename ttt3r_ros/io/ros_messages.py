@@ -7,18 +7,21 @@ JPEG are dealt with here.
 
 from __future__ import annotations
 
+from io import BytesIO
 import sys
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rosbags.image import image as rosbags_image
 
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
 from ttt3r_ros.io.frames import ColorImage, DepthImage
+from ttt3r_ros.io.images import MOST_PIXELS, UNREADABLE
 
 # Images without a colour order were filled by OpenCV programs, as a rule.
 _OPENCV_ORDER = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
@@ -72,7 +75,7 @@ def depth_image(message: Any) -> DepthImage:
     :raises ImageError: if the message holds no depth, or too few data
     """
     if not is_depth(message):
-        kind = getattr(message, 'format', '') or message.encoding
+        kind = message.format if hasattr(message, 'format') else message.encoding
         raise ImageError(f'{kind!r} is no depth image; 16UC1 or 32FC1 is needed')
     if hasattr(message, 'format'):
         if '32FC1' in message.format:
@@ -116,10 +119,22 @@ def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:
     for begin, end in _COMPRESSED_ENDS.items():
         if head.startswith(begin) and end not in tail:
             raise ImageError(f'compressed image is cut off after {data.size} bytes')
-    pixels = cv2.imdecode(data, flags) if data.size else None
+    _check_declared_size(data)
+    pixels = cv2.imdecode(data, flags)
     if pixels is None:
         raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
     return np.asarray(pixels)
+
+
+def _check_declared_size(data: NDArray[np.uint8]) -> None:
+    """Refuse an image whose header, in a few bytes, asks for gigabytes; OpenCV would try."""
+    try:
+        with Image.open(BytesIO(data.data)) as image:
+            width, height = image.size
+    except UNREADABLE as error:
+        raise ImageError(f'compressed image cannot be decoded: {error}') from error
+    if width * height > MOST_PIXELS:
+        raise ImageError(f'compressed image of {width}x{height} pixels is too large')
 
 
 def _pixels(message: Any, encoding: str) -> NDArray[Any]:

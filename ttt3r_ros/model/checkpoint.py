@@ -70,6 +70,7 @@ def load_network(
         network = Network(config)
     tensors = select_tensors(tensors, config)
     _check_names(path, tensors, network.state_dict())
+    _check_values(path, tensors)
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.requires_grad_(False).eval()
 
@@ -184,7 +185,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetworkConfig | No
         fields = json.loads(metadata['config'])
         fields['dpt_widths'] = tuple(fields['dpt_widths'])
         return tensors, NetworkConfig(**fields)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise CheckpointError(f'{path}: bad description of the network: {error}') from error
 
 
@@ -199,7 +200,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f'{path}: refused: truncated, or it asks for more than tensors ({reason})'
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        # Of a damaged pickle the reader raises whatever the bytes lead to.
         raise CheckpointError(f'{path}: truncated, or not a checkpoint: {error}') from error
     return _model_of(path, content)
 
@@ -217,6 +221,13 @@ def _model_of(path: Path, content: Any) -> dict[str, Tensor]:
 
 def _strip(name: str) -> str:
     return name.removeprefix('module.')
+
+
+def _check_values(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what is no number that can be computed with."""
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+            raise CheckpointError(f'{path}: {name} holds NaN, infinity, or no real numbers')
 
 
 def _check_names(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

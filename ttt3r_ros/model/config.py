@@ -58,6 +58,7 @@ class NetworkConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f'{name} is {getattr(self, name)!r}; choose one of {choices}')
+        self._check_sizes()
         self._check_heads()
         patch = self.patch_size
         for wrong, reason in (
@@ -73,6 +74,22 @@ class NetworkConfig:
             if wrong:
                 raise ValueError(reason)
 
+    def _check_sizes(self) -> None:
+        """Refuse what nobody trains, before a file's own description costs time or memory."""
+        for name, value in vars(self).items():
+            if type(value) is not type(getattr(NetworkConfig, name)):
+                raise ValueError(f'{name} is {value!r}, of the wrong type')
+            values = value if isinstance(value, tuple) else (value,)
+            if name == 'dpt_widths' and len(values) != 4:
+                raise ValueError(f'dpt_widths are {values}; four are needed')
+            largest = _DEEPEST if name.endswith('_depth') else _LARGEST
+            least = 0 if name == 'motion_radius' else 1
+            for number in values:
+                if type(number) not in (int, bool, str):
+                    raise ValueError(f'{name} is {value!r}, of the wrong type')
+                if type(number) is int and not least <= number <= largest:
+                    raise ValueError(f'{name} is {number}; it must be {least} to {largest}')
+
     def _check_heads(self) -> None:
         for width, heads, name in (
             (self.encoder_width, self.encoder_heads, 'encoder'),
@@ -82,6 +99,9 @@ class NetworkConfig:
             if width % (4 * heads):
                 raise ValueError(f'{name} width {width} must be a multiple of 4 x {heads} heads')
 
+
+_LARGEST = 16384
+_DEEPEST = 256  # layers
 
 _CHOICES = {
     'fit': ('long', 'square'),

@@ -29,9 +29,10 @@ def convert(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Non
         kind = dtype if tensor.is_floating_point() else tensor.dtype
         layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
         old = tensor.data
-        tensor.data = old.to(device, kind, memory_format=layout)
-        if tensor.data_ptr() != old.data_ptr():
-            page_out(old)
+        new = old.to(device, kind, memory_format=layout)
+        # what still lay in a mapped file would change, or end the process, with the file
+        tensor.data = old.clone() if new.data_ptr() == old.data_ptr() else new
+        page_out(old)
 
 
 def page_out(tensor: Tensor) -> None:

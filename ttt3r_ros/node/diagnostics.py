@@ -107,7 +107,7 @@ def _judge_reconstruction(
     if situation.state != 'active':
         return OK, situation.state
     if report.problem:
-        return WARN, report.problem
+        return ERROR if report.failed else WARN, report.problem
     if report.view is None:
         return OK, 'waiting for the first image'
     if report.view.tracking.status == 'lost':

@@ -27,7 +27,6 @@ R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 # distance to the scene, and six degrees.
 POSITION_SIGMA = 0.1
 ROTATION_SIGMA = 0.1
-LOST_FACTOR = 100.0  # on both, while the camera is lost
 UNKNOWN_VARIANCE = 1e6
 
 Matrix6: TypeAlias = NDArray[np.float64]  # [6, 6]
@@ -172,8 +171,6 @@ def camera_covariance(view: View, scale: float) -> Matrix6:
     :param scale: factor on the standard deviations
     :return: of position (m) and rotation (rad), about the camera's axes [6, 6]
     """
-    if view.tracking.status == 'lost':
-        scale *= LOST_FACTOR
     if view.tracking.covariance is not None:
         return view.tracking.covariance * scale**2
     sigma = scale / max(float(view.confidence.mean()), 1.0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import os
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 _PATIENCE = 1.0  # seconds that a frame in work, or loading weights, may take at the end
 _THREADS = 4  # of the executor: images, services, lifecycle, timers
@@ -46,7 +48,7 @@ def main(args: list[str] | None = None) -> None:
 
     def spin() -> None:
         try:
-            executor.spin()
+            spin_through(executor, node.get_logger().error)
         except ExternalShutdownException:
             ended.set()
         finally:
@@ -64,6 +66,20 @@ def main(args: list[str] | None = None) -> None:
     # A thread inside the network, or loading weights, cannot be interrupted, and the interpreter
     # would wait for it.
     os._exit(1 if crashed.is_set() else 0)
+
+
+def spin_through(executor: Any, log: Callable[[str], object]) -> None:
+    """
+    Spin until the executor is shut down; where memory runs out, only that message is lost.
+
+    :param log: of errors
+    """
+    while True:
+        try:
+            executor.spin()
+            return
+        except MemoryError as error:  # noqa: PERF203
+            log(f'a message is lost, for memory has run out: {error}')
 
 
 if __name__ == '__main__':

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
-from ttt3r_ros.errors import Ttt3rError
+from ttt3r_ros.errors import ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, transform_points
 from ttt3r_ros.node.conversions import nanoseconds
 from ttt3r_ros.node.frames import (
+    UNKNOWN_VARIANCE,
     Epoch,
     FrameNames,
     TwistEstimator,
@@ -41,6 +42,7 @@ class Report:
     """What is known of the last frame, for diagnostics; `problem` says why there is none newer."""
 
     problem: str = ''
+    failed: bool = False  # because of the reconstruction, not of the image
     view: View | None = None
     confidence: float = float('nan')
     calibrated: Intrinsics | None = None
@@ -163,14 +165,16 @@ class Pipeline:
         """Do all there is to do for one image; data that cannot be used are counted."""
         try:
             self._reconstruct(frame)
+        except (ReconstructionError, MemoryError) as error:
+            self._skip('failed', f'no pose: {error or "memory has run out"}', failed=True)
         except Ttt3rError as error:
             self._skip('bad', f'image skipped: {error}')
         except TransformException as error:
             self._skip('waiting', f'waiting for the transform of the camera: {error}')
 
-    def _skip(self, event: str, problem: str) -> None:
+    def _skip(self, event: str, problem: str, *, failed: bool = False) -> None:
         self._statistics.count(event)
-        self.report = replace(self.report, problem=problem)
+        self.report = replace(self.report, problem=problem, failed=failed)
         self._warn(problem)
 
     def _reconstruct(self, frame: Received) -> None:
@@ -212,11 +216,17 @@ class Pipeline:
         valid = valid_points(view, config)
         if self._epoch is None:
             self._epoch = Epoch(view.T_world_camera, self._mounting, config.camera_tilt)
-        self._publish_motion(frame.stamp, names, view, self._epoch)
+        lost = view.tracking.status == 'lost'
+        if lost:
+            self._statistics.count('lost')
+            self._publish_lost(frame.stamp, names, view, self._epoch)
+        else:
+            self._publish_motion(frame.stamp, names, view, self._epoch)
         out.send_images(view, valid, header)
         out.send_points(view, valid, header, organized=config.organized_points)
         out.send_estimate(view.input_intrinsics, header)
-        self._add_to_map(frame.stamp, names, view, valid, self._epoch.T_map_world)
+        if not lost:
+            self._add_to_map(frame.stamp, names, view, valid, self._epoch.T_map_world)
         self.report = Report(
             view=view,
             confidence=float(view.confidence.mean()),
@@ -230,6 +240,13 @@ class Pipeline:
         parts = {'network': network, 'tracking': tracking}
         parts['everything else'] = now - began - network - tracking
         self._statistics.publish(now, latency, now - frame.received, parts)
+
+    def _publish_lost(self, stamp: Time, names: FrameNames, view: View, epoch: Epoch) -> None:
+        """Answer with odometry that says of itself that it knows nothing; no transform, no map."""
+        unknown = np.eye(6) * UNKNOWN_VARIANCE
+        motion = Motion(epoch.odom_base(view.T_world_camera), np.zeros(6), unknown, unknown)
+        header = Header(stamp=stamp, frame_id=names.odom)
+        self._outputs.send_odometry(motion, header, names.base)
 
     def _publish_motion(self, stamp: Time, names: FrameNames, view: View, epoch: Epoch) -> None:
         T_map_odom: Transform | None = np.eye(4)

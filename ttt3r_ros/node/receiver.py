@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 import threading
@@ -26,11 +26,12 @@ from ttt3r_ros.node.decoding import Decoder, compressed_to_rgb, to_rgb
 from ttt3r_ros.node.frame_queue import FrameQueue
 from ttt3r_ros.node.rectify import Rectifier, read_calibration
 from ttt3r_ros.node.settings import NodeConfig
-from ttt3r_ros.node.stamps import StampMonitor, Verdict
+from ttt3r_ros.node.stamps import SequenceGaps, StampMonitor, Verdict
 from ttt3r_ros.node.statistics import Statistics
 
 _INFO_PATIENCE = 0.5  # seconds that the first image waits for camera_info
 _IN_FLIGHT = 50  # images of a queue that may wait to be taken from DDS, which counts no loss
+_DEPTH = 10  # images that may wait in DDS without a queue, while Python is busy
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class ImageReceiver:
         self._info_awaited = False
         self._subscriptions: list[Subscription[Any]] = []
         self._stamps = StampMonitor(config.time_jump_threshold)
+        self._gaps = SequenceGaps()
         self._lock = threading.Lock()
         self._epoch = 0
         self.oldest_epoch = 0  # results of earlier ones are not to be published
@@ -121,7 +123,7 @@ class ImageReceiver:
         self._statistics.listen_again()
         kind = CompressedImage if self._config.image_transport == 'compressed' else Image
         waiting = self._config.input_queue
-        depth = waiting + _IN_FLIGHT if waiting else 2
+        depth = waiting + _IN_FLIGHT if waiting else _DEPTH
         policy = ReliabilityPolicy.BEST_EFFORT
         if self._reliable:
             policy = ReliabilityPolicy.RELIABLE
@@ -229,9 +231,11 @@ class ImageReceiver:
         self._info = msg
         self._info_came.set()
 
-    def _on_image(self, msg: Any) -> None:
+    def _on_image(self, msg: Any, info: Mapping[str, Any]) -> None:
         now = time.monotonic()
         self._statistics.receive(now)
+        if lost := self._gaps.count(info):
+            self._statistics.count('lost in transport', lost)
         if self.paused:
             self._statistics.count('paused')
             return

@@ -121,7 +121,7 @@ class ReconstructionNode(LifecycleNode):
                 self._reconstructor_config = replace(self._reconstructor_config, world_head=True)
             began = time.monotonic()
             reconstructor = self._make_reconstructor(self._reconstructor_config)
-        except (ValueError, RuntimeError, OSError, Ttt3rError) as error:
+        except (ValueError, RuntimeError, OSError, MemoryError, Ttt3rError) as error:
             self._problem = f'cannot be configured: {error}'
             self.get_logger().error(self._problem)
             return Result.FAILURE
@@ -262,8 +262,8 @@ class ReconstructionNode(LifecycleNode):
         directory = map_directory(self._config.map_directory)
         try:
             ply, trajectory = self._record.save(directory, self.get_fully_qualified_name())
-        except (Ttt3rError, OSError) as error:
-            response.message = f'not saved: {error}'
+        except (Ttt3rError, OSError, MemoryError) as error:
+            response.message = f'not saved: {error or "memory has run out"}'
             self.get_logger().error(response.message)
             return response
         response.success = True

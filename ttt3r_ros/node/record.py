@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 import os
 from pathlib import Path
 import threading
@@ -20,8 +19,9 @@ from ttt3r_ros.mapping import VoxelMap
 from ttt3r_ros.node.clouds import cloud_message
 from ttt3r_ros.node.conversions import NANOSECONDS, nanoseconds
 from ttt3r_ros.node.packed_path import PackedPath
+from ttt3r_ros.node.trajectory import Trajectory
 
-_MOST_POSES = 200_000  # of the trajectory that is saved: two hours at 30 Hz, 50 MB
+_MOST_POSES = 200_000  # of the trajectory that is saved: two hours at 30 Hz, 21 MB
 
 
 class Record:
@@ -38,7 +38,7 @@ class Record:
         self._max_points = max_points
         self._map = VoxelMap(voxel_size, max_points)
         self._path = PackedPath(max_path)
-        self._trajectory: deque[tuple[int, Transform]] = deque(maxlen=_MOST_POSES)
+        self._trajectory = Trajectory(_MOST_POSES)
         self._map_header = Header()
         self._changed = False
 
@@ -77,7 +77,7 @@ class Record:
         :param header: stamp of the image, odom frame
         """
         with self._lock:
-            self._trajectory.append((nanoseconds(header.stamp), T_map_camera))
+            self._trajectory.append(nanoseconds(header.stamp), T_map_camera)
             self._path.append(T_odom_base, header)
 
     def path_message(self, header: Header) -> bytes:
@@ -112,20 +112,24 @@ class Record:
         :param name: beginning of the file names; what no file name can hold is replaced
         :return: the two files
         :raises DatasetError: if nothing has been seen yet, or a link leads out of the folder
-        :raises OSError: if the folder cannot be written to
+        :raises OSError: if the folder cannot be written to, or the disk is full; then there is
+            neither file
         """
         with self._lock:
             points, colors = self._map.points()
-            trajectory = list(self._trajectory)
-        if not trajectory:
+            stamps, poses = self._trajectory.read()
+        if not len(stamps):
             raise DatasetError('nothing has been reconstructed yet')
         directory = directory.expanduser()
         directory.mkdir(parents=True, exist_ok=True)
         stem = f'{_file_name(name)}_{time.strftime("%Y%m%d_%H%M%S")}'
         ply, tum = (_inside(directory, stem, suffix) for suffix in ('.ply', '.txt'))
-        write_ply(ply, points, colors, 'metres; map frame, z up')
-        stamps = np.array([stamp for stamp, _ in trajectory]) / NANOSECONDS
-        write_tum(tum, stamps, np.stack([pose for _, pose in trajectory]))
+        try:
+            write_ply(ply, points, colors, 'metres; map frame, z up')
+            write_tum(tum, stamps / NANOSECONDS, poses)
+        except (OSError, MemoryError):
+            ply.unlink(missing_ok=True)  # a map without its trajectory is half a result
+            raise
         return ply, tum
 
 

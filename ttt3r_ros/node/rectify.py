@@ -83,6 +83,8 @@ def _full_intrinsics(info: Any, *, rectified: bool) -> Intrinsics:
 def _window(info: Any, camera: Intrinsics) -> Intrinsics:
     roi, bin_x, bin_y = info.roi, max(1, info.binning_x), max(1, info.binning_y)
     width, height = roi.width or camera.width, roi.height or camera.height
+    if width < bin_x or height < bin_y:
+        raise ImageError(f'camera_info has {width} x {height} pixels, binned {bin_x} x {bin_y}')
     return Intrinsics(
         width // bin_x,
         height // bin_y,

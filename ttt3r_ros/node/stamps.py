@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from ttt3r_ros.node.conversions import NANOSECONDS
 
@@ -60,3 +62,24 @@ class StampMonitor:
     def forget(self) -> None:
         """Accept whatever stamp comes next."""
         self._last = None
+
+
+class SequenceGaps:
+    """Finds messages that DDS lost or replaced on the way, by the numbers their publisher gave."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, int] | None = None
+
+    def count(self, info: Mapping[str, Any]) -> int:
+        """
+        Count what is missing between the message before and this one, of the same publisher.
+
+        :param info: `MessageInfo` of the message; without a number nothing is found
+        """
+        number, publisher = info.get('publication_sequence_number'), info.get('publisher_gid')
+        if number is None:
+            return 0
+        before, self._last = self._last, (publisher, int(number))
+        if before is None or before[0] != publisher:
+            return 0
+        return max(0, int(number) - before[1] - 1)

@@ -9,12 +9,12 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.evaluation.datasets.dataset import make_frame_list
 from ttt3r_ros.io.frames import ColorImage, Frame, FrameList
-from ttt3r_ros.io.images import FRAME_RATE
+from ttt3r_ros.io.images import FRAME_RATE, UNREADABLE
 
 _VERSION = 4
 _MATRICES = 4 * 64  # intrinsics and extrinsics of colour and depth, each 4x4 float32
@@ -31,6 +31,7 @@ def open_sens(path: Path) -> FrameList:
     """
     frames: list[Frame] = []
     try:
+        size = path.stat().st_size
         with path.open('rb') as file:
             for _ in range(_read_header(file, path)):
                 *pose, _, _, color_bytes, depth_bytes = _FRAME.unpack(file.read(_FRAME.size))
@@ -38,8 +39,10 @@ def open_sens(path: Path) -> FrameList:
                 index = len(frames)
                 T_world_camera = np.array(pose, dtype=np.float64).reshape(4, 4)
                 frames.append(Frame(index, index / FRAME_RATE, load, T_world_camera))
+                if file.tell() + color_bytes + depth_bytes > size:
+                    raise EOFError('an image is longer than the file')
                 file.seek(color_bytes + depth_bytes, io.SEEK_CUR)
-    except (OSError, struct.error) as error:
+    except (OSError, EOFError, ValueError, struct.error) as error:
         raise DatasetError(f'{path} breaks off at frame {len(frames)}: {error}') from error
     return make_frame_list(path.stem, frames)
 
@@ -62,5 +65,5 @@ def _load_image(path: Path, offset: int, size: int) -> ColorImage:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.array(image.convert('RGB'))
-    except (OSError, UnidentifiedImageError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f'{path} has a broken image at byte {offset}') from error

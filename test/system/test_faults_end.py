@@ -1,0 +1,114 @@
+"""Ends in the states that test_lifecycle.py leaves out, sudden death, and what is left behind."""
+
+import os
+from pathlib import Path
+import signal
+import time
+
+from harness import image
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+import pytest
+from std_srvs.srv import SetBool
+
+ENDINGS = [signal.SIGINT, signal.SIGTERM]
+
+
+def request(transition: int) -> ChangeState.Request:
+    return ChangeState.Request(transition=Transition(id=transition))
+
+
+def ends_well(process, number: signal.Signals) -> None:
+    status, took = process.end(number)
+    assert (status, took < 2.0) == (0, True), f'status {status} after {took:.1f} s'
+
+
+@pytest.mark.parametrize('number', ENDINGS)
+def test_a_signal_ends_the_finalized_node(system, number):
+    process = system.start(autostart=False, wait='')
+    client = system.client
+    shutdown = request(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert client.call('ttt3r/change_state', ChangeState, shutdown).success
+    state = client.call('ttt3r/get_state', GetState).current_state.id
+    assert state == State.PRIMARY_STATE_FINALIZED
+    ends_well(process, number)
+
+
+@pytest.mark.parametrize('number', ENDINGS)
+def test_a_signal_ends_the_node_while_it_is_configured(system, number):
+    process = system.start(autostart=False, wait='')
+    client = system.client
+    change = client.node.create_client(ChangeState, 'ttt3r/change_state')
+    assert change.wait_for_service(60)
+    done = change.call_async(request(Transition.TRANSITION_CONFIGURE))
+    client.until(
+        lambda: (
+            client.call('ttt3r/get_state', GetState).current_state.id
+            == State.TRANSITION_STATE_CONFIGURING
+        ),
+        'configuring',
+    )
+    assert not done.done()
+    ends_well(process, number)
+
+
+@pytest.mark.parametrize('number', ENDINGS)
+def test_a_signal_ends_the_paused_node(system, number):
+    process = system.start(input_queue=50)
+    client = system.client
+    client.listen('odometry')
+    client.send(image(0, 10.0))
+    client.wait_for_stamp('odometry', 10.0)
+    assert client.call('ttt3r/pause', SetBool, SetBool.Request(data=True)).success
+    ends_well(process, number)
+
+
+@pytest.mark.parametrize('number', ENDINGS)
+def test_a_signal_ends_the_node_that_could_not_be_configured(system, number):
+    process = system.start(weights='/does/not/exist.pth', wait='cannot be configured')
+    ends_well(process, number)
+
+
+def test_after_sudden_death_a_new_node_tracks_within_three_seconds_of_its_weights(system):
+    process = system.start(image_qos='reliable')
+    client = system.client
+    client.listen('odometry')
+    client.send(image(0, 10.0))
+    client.wait_for_stamp('odometry', 10.0)
+    process.end(signal.SIGKILL)
+    again = system.start(image_qos='reliable', wait='')
+    again.says('network loaded')
+    loaded, index = time.monotonic(), 0
+    while len(client.received['odometry']) < 2:
+        assert time.monotonic() < loaded + 60
+        client.send(image(index, 20.0 + 0.05 * index))
+        index += 1
+        time.sleep(0.05)
+    took = time.monotonic() - loaded
+    assert took < 3.0, f'{took:.1f} s'
+
+
+def test_nothing_is_left_behind_in_shared_memory(system):
+    """Fast DDS keeps its segments there; an orderly end removes them."""
+    folder = Path('/dev/shm')
+    process = system.start()
+    assert process.process.poll() is None
+    mine = {
+        path
+        for path in folder.glob('fastrtps_*')
+        if str(path) in (Path('/proc') / str(process.process.pid) / 'maps').read_text()
+    }
+    ends_well(process, signal.SIGTERM)
+    left = {path for path in mine if path.exists() and not _used(path)}
+    assert not left
+
+
+def _used(path: Path) -> bool:
+    for folder in Path('/proc').iterdir():
+        if folder.name.isdigit() and os.access(folder / 'maps', os.R_OK):
+            try:
+                if str(path) in (folder / 'maps').read_text():
+                    return True
+            except OSError:
+                continue
+    return False

@@ -1,0 +1,101 @@
+"""Listeners that do not listen, crowds, and a machine that has other things to do."""
+
+import signal
+import subprocess
+import sys
+import time
+
+from faults import Participant, stranger, stream, usage
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from ttt3r_ros.node.outputs import TOPICS, topic_qos
+
+DEAF = """
+from ttt3r_ros.node.outputs import TOPICS, topic_qos
+kept = [node.create_subscription(k, n, lambda m: None, topic_qos(n)) for n, k in TOPICS.items()]
+while True:
+    rclpy.spin_once(node, timeout_sec=0.1)
+"""
+BUSY = 'while True: pass'
+REASONS = ('dropped', 'lost in transport', 'discarded', 'bad', 'failed', 'out of order')
+
+
+def count(client, event: str) -> int:
+    return int(client.value(': input', f'images {event}') or 0)
+
+
+def test_a_listener_that_never_reads_holds_nothing_up(system):
+    process = system.start(input_queue=50)
+    client, node = system.client, process.process
+    client.listen('odometry')
+    with stranger(system.domain, DEAF) as deaf:
+        client.until(lambda: client.node.count_subscribers('points') == 1, 'the deaf one')
+        time.sleep(1.0)
+        client.wait_for_stamp('odometry', stream(client, 10.0, 5)[-1])
+        deaf.send_signal(signal.SIGSTOP)
+        client.wait_for_stamp('odometry', stream(client, 20.0, 50)[-1])
+        before = usage(node.pid)[0]
+        stamps = stream(client, 30.0, 150)
+        client.wait_for_stamp('odometry', stamps[-1])
+        assert [at for at in client.stamps('odometry') if at >= 30.0] == stamps
+        assert usage(node.pid)[0] < before + 40
+
+
+def test_a_storm_of_twenty_participants(system):
+    process = system.start()
+    client, node = system.client, process.process
+    client.listen('odometry')
+    client.listen_to_diagnostics()
+    client.publisher('image', Image)
+    client.wait_for_stamp('odometry', stream(client, 1.0, 1)[-1])
+    quiet = usage(node.pid)
+    for number in range(2):
+        begin = 100.0 * (number + 1)
+        crowd = [Participant(system.domain, f'guest_{i}') for i in range(20)]
+        for guest in crowd:
+            for name, kind in TOPICS.items():
+                guest.node.create_subscription(kind, name, lambda _: None, topic_qos(name))
+            guest.node.create_publisher(Image, 'image', QoSProfile(depth=1))
+        stamps = stream(client, begin, 60)
+        for guest in crowd:
+            guest.close()
+        stamps += stream(client, begin + 50, 20)
+        client.wait_for_stamp('odometry', stamps[-1])
+    sent = 1 + 2 * 80
+
+    def explained() -> bool:
+        reasons = sum(count(client, reason) for reason in REASONS)
+        return sent == len(client.stamps('odometry')) + reasons
+
+    client.until(explained, 'a reason for each image', 20)
+    client.until(lambda: usage(node.pid)[1] <= quiet[1] + 2, 'the end of threads', 60)
+    client.until(lambda: usage(node.pid)[2] <= quiet[2] + 2, 'the end of open files', 60)
+
+
+def test_with_a_load_of_eight_latency_grows_but_no_queue(system):
+    process = system.start()
+    client = system.client
+    client.listen('odometry')
+    client.listen_to_diagnostics()
+    client.publisher('image', Image)
+    client.wait_for_stamp('odometry', stream(client, 1.0, 1)[-1])
+    hogs = [subprocess.Popen([sys.executable, '-c', BUSY]) for _ in range(8)]
+    try:
+        memory = []
+        for number in range(6):
+            now = time.time()
+            stream(client, now, 40)
+            memory.append(usage(process.process.pid)[0])
+            # Whatever waits is at most one image in work, one behind it, and ten inside DDS.
+            received, done = count(client, 'received'), count(client, 'processed')
+            assert received - done - count(client, 'dropped') <= 12, f'after {number + 1} rounds'
+        latency = float(client.value(': output', 'latency p50 [ms]'))
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    print(f'latency p50 with eight hogs: {latency} ms')
+    last = stream(client, 10.0 + time.time(), 20)[-1]
+    client.wait_for_stamp('odometry', last)
+    assert memory[-1] < memory[1] + 60

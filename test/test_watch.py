@@ -1,0 +1,70 @@
+"""A view that is lost: neither state nor pose learn from it, and both go on when it returns."""
+
+import numpy as np
+import pytest
+import torch
+
+from ttt3r_ros.errors import CheckpointError, ReconstructionError
+from ttt3r_ros.model.checkpoint import load_network, save_safetensors
+from ttt3r_ros.model.config import NetworkConfig
+from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
+from ttt3r_ros.synthetic.sequence import render_sequence
+from ttt3r_ros.watch import ConfidenceWatch
+
+
+@pytest.fixture(scope='module')
+def images():
+    return list(render_sequence(2**40 + 11, 24, 160, 120).rgb)
+
+
+@pytest.mark.parametrize('source', ['network', 'pnp'])
+def test_a_dark_view_leaves_no_trace(images, source):
+    """With the shipped weights: 40 black frames in the midst change nothing of what follows."""
+    whole, broken = (Reconstructor(ReconstructorConfig(pose_source=source)) for _ in range(2))
+    wanted = [whole.add(image) for image in images]
+    for image in images[:15]:
+        before = broken.add(image)
+    for _ in range(40):
+        lost = broken.add(np.zeros_like(images[0]))
+        assert lost.tracking.status == 'lost'
+        np.testing.assert_array_equal(lost.T_world_camera, before.T_world_camera)
+    for image, view in zip(images[15:], wanted[15:], strict=True):
+        np.testing.assert_array_equal(broken.add(image).T_world_camera, view.T_world_camera)
+
+
+def test_what_is_usual_is_not_learnt_from_what_is_lost():
+    watch = ConfidenceWatch()
+    usual, low = np.full((2, 2), 1.03, np.float32), np.full((2, 2), 1.004, np.float32)
+    assert not any(watch.collapsed(usual) for _ in range(20))
+    assert all(watch.collapsed(low) for _ in range(200))
+    assert not watch.collapsed(usual)
+
+
+def test_memory_that_runs_out_is_one_of_our_errors(images, monkeypatch):
+    reconstructor = Reconstructor()
+
+    def fail(*_):
+        raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstructor.network, 'encode', fail)
+        with pytest.raises(ReconstructionError, match='memory has run out'):
+            reconstructor.add(images[0])
+    assert reconstructor.add(images[0]).tracking.status == 'first'
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    network = load_network(SHIPPED_WEIGHTS)
+    weights = dict(network.state_dict())
+    name = next(iter(weights))
+    weights[name] = torch.full_like(weights[name], torch.nan)
+    save_safetensors(tmp_path / 'nan.safetensors', weights, network.config)
+    with pytest.raises(CheckpointError, match='NaN'):
+        load_network(tmp_path / 'nan.safetensors')
+
+
+@pytest.mark.parametrize('wrong', [{'encoder_depth': 10**9}, {'state_tokens': -1},
+                                   {'dpt_features': 2.0}, {'dpt_widths': (1, 2)}])  # fmt: skip
+def test_sizes_that_nobody_trains_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        NetworkConfig(**wrong)
