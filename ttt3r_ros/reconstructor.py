@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'small.safetensors'
 
 _FOCAL_FRAMES = 60  # over which the focal length is smoothed
-_LARGEST_DRIFT = 100.0  # of the state from its start, relative; trained networks stay near 1
+LARGEST_DRIFT = 100.0  # of the state from its start, relative; trained networks stay near 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,11 @@ class Reconstructor:
     def config(self) -> ReconstructorConfig:
         """The settings in force."""
         return self._config
+
+    @property
+    def tracks(self) -> bool:
+        """Whether poses are solved from the points, and not the network's own."""
+        return self._tracker is not None
 
     def change(self, *, update_rule: str | None = None, reset_interval: int | None = None) -> None:
         """
@@ -334,7 +339,7 @@ class _Seen:
             and np.isfinite(self.T_chunk_camera).all()
             and np.isfinite(self.points).all()
             and self.focal > 0
-            and health.drift < _LARGEST_DRIFT
+            and health.drift < LARGEST_DRIFT
         )
 
 

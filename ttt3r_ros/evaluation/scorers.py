@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 import math
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.depth import ALIGNMENTS, DepthSequence, resize_depth
 from ttt3r_ros.evaluation.trajectories import (
     absolute_trajectory_error,
@@ -56,6 +57,16 @@ class Estimator(Protocol):
 
     def add(self, image: NDArray[np.uint8], *, camera: Intrinsics | None = None) -> Estimate:
         """Take the next image, RGB [H, W, 3]."""
+        ...
+
+
+class BatchEstimator(Protocol):
+    """Reconstructs several recordings side by side, a frame of each at a time."""
+
+    def add(
+        self, images: Sequence[NDArray[np.uint8]], cameras: Sequence[Intrinsics | None]
+    ) -> Sequence[Estimate | Ttt3rError]:
+        """Take the next image of each, RGB [H, W, 3]; what fails does not disturb the others."""
         ...
 
 
