@@ -251,8 +251,9 @@ def visible_part(picture: NDArray[Any], mapping: ImageMapping) -> NDArray[Any]:
 
 
 def _memory() -> float:
-    """Return the bytes in use: peak of the GPU's tensors, or of this process now."""
+    """Return the bytes in use: peak of the GPU's tensors, or of this process now, without files."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
-    pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
-    return float(pages * resource.getpagesize())
+    fields = Path('/proc/self/statm').read_text(encoding='ascii').split()
+    resident, of_files = int(fields[1]), int(fields[2])  # a rendered room is a file, too
+    return float((resident - of_files) * resource.getpagesize())
