@@ -40,7 +40,10 @@ TABLE = {
         {'matplotlib', 'numpy', 'safetensors', 'torch', 'tqdm'},
     ),
     'evaluation': (
-        {'devices', 'geometry', 'io', 'mapping', 'model', 'reconstructor', 'synthetic', 'view'},
+        {
+            'devices', 'geometry', 'io', 'mapping', 'model', 'preprocess', 'reconstructor',
+            'synthetic', 'view',
+        },
         {'PIL', 'cv2', 'matplotlib', 'numpy', 'scipy', 'torch', 'tqdm', 'yaml'},
     ),
     'benchmark': (

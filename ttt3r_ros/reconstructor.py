@@ -41,7 +41,7 @@ from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
 from ttt3r_ros.view import Durations, Tracking, View
-from ttt3r_ros.watch import ConfidenceWatch
+from ttt3r_ros.watch import ConfidenceWatch, shows_nothing
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +151,11 @@ class Reconstructor:
         """The settings in force."""
         return self._config
 
+    @property
+    def tracks(self) -> bool:
+        """Whether poses are solved from the points, and not the network's own."""
+        return self._tracker is not None
+
     def change(self, *, update_rule: str | None = None, reset_interval: int | None = None) -> None:
         """
         Change settings between two frames; a new rule starts with an empty memory of its own.
@@ -236,7 +241,8 @@ class Reconstructor:
             )
         network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
         decoded = time.perf_counter()
-        if self._watch.collapsed(seen.confidence):
+        unseen = self._index > 0 and shows_nothing(frame.small)
+        if unseen or self._watch.collapsed(seen.confidence):
             # Neither state nor track may learn from it: both go on when the view returns.
             self._state = before
             view = self._view(seen, None, frame, camera)

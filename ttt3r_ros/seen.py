@@ -14,7 +14,7 @@ from ttt3r_ros.model.network import Prediction
 from ttt3r_ros.view import Health
 
 _FARTHEST = 1e5  # metres from the start
-_LARGEST_DRIFT = 100.0  # of the state from its start, relative; trained networks stay near 1
+LARGEST_DRIFT = 100.0  # of the state from its start, relative; trained networks stay near 1
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Seen:
             and np.isfinite(self.points).all()
             and np.isfinite(self.confidence).all()
             and self.focal > 0
-            and health.drift < _LARGEST_DRIFT
+            and health.drift < LARGEST_DRIFT
         )
 
 

@@ -1,4 +1,4 @@
-"""Tells when the network sees nothing it knows: its confidence has collapsed."""
+"""Tells when nothing can be seen: the image has no contrast, or the network's confidence collapsed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+_LEAST_CONTRAST = 8  # levels of green between the darkest and the brightest twentieth
 _FRAMES = 60  # whose confidence is taken as usual
 _LEAST = 10  # of them, before anything can be called unusual
 _COLLAPSED = 0.2  # of what is usual, above the 1 that every pixel has
+
+
+def shows_nothing(image: NDArray[np.uint8]) -> bool:
+    """
+    Tell a covered, dark or blinded camera by its lack of contrast.
+
+    :param image: RGB as the network sees it [h, w, 3]
+    """
+    low, high = np.percentile(image[..., 1], [5, 95])
+    return bool(high - low < _LEAST_CONTRAST)
 
 
 class ConfidenceWatch:
     """
     Compares the mean confidence of a frame with that of the frames before.
 
-    With the shipped network, a black, grey or covered view has 0.14 to 0.17 times the usual excess
-    over 1, an overexposed or blurred one 0.3 and more. What is usual is learnt from good frames
+    How much confidence tells depends on the weights: that of the shipped ones hardly changes. What is usual is learnt from good frames
     alone, so that no collapse, however long, becomes the new normal.
     """
 

@@ -11,9 +11,10 @@ import pytest
 from ttt3r_ros.cli import evaluate
 from ttt3r_ros.cli.main import main
 from ttt3r_ros.evaluation.baselines import Baseline
-from ttt3r_ros.evaluation.benchmark import Method
+from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.io.bag_writer import write_bag
 from ttt3r_ros.io.sequence import open_sequence
+from ttt3r_ros.model.update_rules import UPDATE_RULES
 
 
 @pytest.fixture
@@ -95,6 +96,20 @@ def test_rules_and_sources_are_crossed(walk, tmp_path):
     assert 'After 12 frames' in page
 
 
+def test_all_rules_can_be_compared_on_a_page_of_its_own(walk, made, tmp_path):
+    out = tmp_path / 'out'
+    assert run('pose', '--root', walk, '--out', out, '--update-rule', 'all', '--frames', '6,12',
+               '--batch', '4', '--page', 'rules') == 0  # fmt: skip
+    assert made[0]['rules'] == list(UPDATE_RULES)
+    page = (out / 'rules.md').read_text()
+    assert all(f'| {rule}, auto |' in page for rule in UPDATE_RULES)
+    assert '(rules-curves.png)' in page
+    assert (out / 'rules-curves.png').is_file()
+    assert not (out / 'pose-walk.md').exists()
+    for kept in (out / 'results').iterdir():  # the results are not of the page
+        assert kept.name.startswith('pose-walk-')
+
+
 def test_settings_of_the_reconstruction_reach_it(walk, made, tmp_path):
     run('pose', '--root', walk, '--out', tmp_path, '--reset-interval', '50', '--device', 'cpu')
     assert (made[0]['reset_interval'], made[0]['device']) == (50, 'cpu')
@@ -113,10 +128,17 @@ def test_the_synthetic_benchmark_renders_once(tmp_path):
     page = (tmp_path / 'synthetic-rooms.md').read_text()
     assert 'ATE [m]' in page
     assert 'AbsRel, metric' in page
-    (stored,) = (tmp_path / 'rendered').iterdir()
-    changed = stored.stat().st_mtime_ns
+    (folder,) = (tmp_path / 'rendered').iterdir()
+    stored = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert run(*arguments, '--update-rule', 'const') == 0
-    assert stored.stat().st_mtime_ns == changed
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == stored
+    # what was cut short, or is of another generator, is rendered anew
+    pictures = np.load(folder / 'rgb.npy')
+    (folder / 'poses.npy').unlink()
+    assert run(*arguments, '--update-rule', 'brake') == 0
+    np.save(folder / 'rgb.npy', 255 - pictures)
+    assert run(*arguments, '--update-rule', 'ortho') == 0
+    np.testing.assert_array_equal(np.load(folder / 'rgb.npy'), pictures)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +156,11 @@ def test_what_cannot_be_measured_is_said(walk, tmp_path, capsys, arguments, mess
     arguments = [str(walk) if part == 'WALK' else part for part in arguments]
     assert run(*arguments, '--out', tmp_path / 'out') == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_batch_of_none_is_refused():
+    with pytest.raises(SystemExit):
+        run('pose', '--batch', '0')
 
 
 @pytest.mark.parametrize('wrong', ['0,5', 'x', ''])

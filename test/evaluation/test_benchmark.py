@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from ttt3r_ros.errors import DatasetError
-from ttt3r_ros.evaluation.benchmark import Benchmark, Method
+from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Recording
 from ttt3r_ros.evaluation.datasets.registry import choose_frames
+from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.evaluation.scorers import PoseScorer
 from ttt3r_ros.evaluation.statistics import lengths_of, methods_of, summarise
 

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from ttt3r_ros.evaluation.benchmark import Result, Score
 from ttt3r_ros.evaluation.figures import (
     draw_clouds,
     draw_curves,
@@ -19,9 +18,11 @@ from ttt3r_ros.evaluation.report import (
     curve_table,
     detail_table,
     problem_list,
+    spread_table,
     write_csv,
     write_json,
 )
+from ttt3r_ros.evaluation.results import Result, Score
 from ttt3r_ros.evaluation.statistics import summarise
 
 
@@ -44,6 +45,25 @@ def test_curves_show_means_and_quartiles():
         '| ttt3r | 0.200 (0.150–0.250) | 0.400 (0.300–0.500) |',
         '| line | 0.500 | 0.600 |',
     ]
+
+
+def test_the_spread_and_how_often_a_method_is_ahead():
+    results = [
+        *(result(str(i), 'cut3r', e, fps=1.0) for i, e in enumerate([1.0, 2.0, 3.0, 4.0])),
+        *(result(str(i), 'ttt3r', e, fps=2.0) for i, e in enumerate([0.5, 2.5, 2.0, 1.0])),
+        result('0', 'line', 0.1, baseline=True),
+    ]
+    head, _, *rows = spread_table(results, 10, 'ate')
+    assert head == (
+        '| ATE [m] | mean | median | least | 1st quartile | 3rd quartile | most '
+        '| better than cut3r |'
+    )
+    assert rows == [
+        '| cut3r | 2.500 | 2.500 | 1.000 | 1.750 | 3.250 | 4.000 |  |',
+        '| ttt3r | 1.500 | 1.500 | 0.500 | 0.875 | 2.125 | 2.500 | 3 of 4 |',
+        '| line | 0.100 | 0.100 | 0.100 | 0.100 | 0.100 | 0.100 | 1 of 1 |',
+    ]
+    assert spread_table(results, 10, 'fps')[3].endswith('| 4 of 4 |')  # there more is better
 
 
 def test_details_stand_beside_the_paper():

@@ -113,6 +113,9 @@ def test_health_is_what_the_rule_did(network, images):
     torch.testing.assert_close(gated.health.gain, gated.gate.mean(1))
     change = ((after.tokens - state.tokens).norm(dim=-1) / state.tokens.norm(dim=-1)).mean(-1)
     torch.testing.assert_close(gated.health.change, change)
+    start = network.start_tokens()
+    drift = ((after.tokens - start).norm(dim=-1) / start.norm(dim=-1)).mean(-1)
+    torch.testing.assert_close(gated.health.drift, drift)
 
 
 def test_statistics_equal_those_of_the_whole_attention_matrix():

@@ -44,9 +44,9 @@ def test_all_is_well(report):
     assert [status.level for status in statuses.values()] == [OK, OK, OK]
     assert values(statuses['input'])['rate [Hz]'] == '10.00'
     told = values(statuses['reconstruction'])
-    assert (told['mean gain'], told['state change'], told['mean confidence']) == (
-        '0.5000', '0.1000', '2.500'
-    )  # fmt: skip
+    health = [told[name] for name in ('mean gain', 'state change', 'state drift')]
+    assert health == ['0.5000', '0.1000', '0.2000']
+    assert told['mean confidence'] == '2.500'
     assert (told['epoch'], told['device'], told['frames in this epoch']) == ('2', 'cpu', '5')
     assert values(statuses['output'])['latency p99 [ms]'] == '80.0'
 

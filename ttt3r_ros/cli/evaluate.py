@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ttt3r_ros.cli.options import add_settings, settings_from
 from ttt3r_ros.errors import DatasetError, Ttt3rError
-from ttt3r_ros.evaluation.benchmark import Benchmark, Method
+from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Dataset, Recording
 from ttt3r_ros.evaluation.datasets.registry import DATASETS, choose_recordings, find_any
 from ttt3r_ros.evaluation.datasets.synthetic import LENGTHS, fingerprint, synthetic_recordings
@@ -25,8 +25,8 @@ from ttt3r_ros.evaluation.protocols import (
     make_benchmark,
     network_methods,
 )
+from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.evaluation.summary import write_summary
-from ttt3r_ros.io.frames import Frame, FrameList
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.reconstructor import ReconstructorConfig
 
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_chosen,
         default=['cut3r', 'ttt3r'],
         metavar='A,B',
-        help=f'any of {", ".join(UPDATE_RULES)} (default: cut3r,ttt3r)',
+        help=f'any of {", ".join(UPDATE_RULES)}, or all (default: cut3r,ttt3r)',
     )
     methods.add_argument(
         '--pose-source',
@@ -91,6 +91,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=['auto'],
         metavar='A,B',
         help='any of network, pnp, auto (default: auto)',
+    )
+    parser.add_argument(
+        '--batch',
+        type=_positive,
+        default=1,
+        metavar='N',
+        help='recordings of one length and size that go through the network together, where poses '
+        'are its own; saves time, takes memory (default: 1)',
+    )
+    parser.add_argument(
+        '--page', default='', metavar='NAME', help='of the files (default: after task and data)'
     )
     parser.add_argument(
         '--out', type=Path, default=Path('evaluation_out'), help='(default: evaluation_out)'
@@ -106,12 +117,13 @@ def run(arguments: argparse.Namespace) -> int:
     methods = _methods(arguments)
     watch = partial(_watch, quiet=arguments.quiet)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results = benchmark.run(recordings, methods, arguments.out, watch)
+    batch = 1 if arguments.task == 'efficiency' else arguments.batch
+    results = benchmark.run(recordings, methods, arguments.out, watch, batch)
     title = f'{arguments.task.capitalize()}, {dataset.title}'
     page = write_summary(
         benchmark,
         results,
-        arguments.out,
+        arguments.out / (arguments.page or benchmark.name),
         title,
         _published(arguments, dataset, benchmark.lengths),
         _settings(arguments, benchmark, methods),
@@ -169,6 +181,8 @@ def _benchmark(
 
 def _methods(arguments: argparse.Namespace) -> list[Method]:
     rules, sources = arguments.update_rule, arguments.pose_source
+    if rules == ['all']:
+        rules = list(UPDATE_RULES)
     config = settings_from(
         arguments, ReconstructorConfig, update_rule=rules[0], pose_source=sources[0]
     )
@@ -206,8 +220,8 @@ def _settings(
     }
 
 
-def _watch(frames: FrameList, title: str, *, quiet: bool) -> Iterable[Frame]:
-    progress: Iterable[Frame] = tqdm(frames, title, unit='frame', disable=quiet, leave=False)
+def _watch(frames: Sequence[Any], title: str, *, quiet: bool) -> Iterable[Any]:
+    progress: Iterable[Any] = tqdm(frames, title, unit='frame', disable=quiet, leave=False)
     return progress
 
 
@@ -220,6 +234,13 @@ def _chosen(text: str) -> list[str]:
     if not names:
         raise ValueError(text)
     return names
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -7,68 +7,25 @@ one run over the longest N gives the results of all shorter ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 import json
 import logging
-import math
 from pathlib import Path
 import re
-import time
 from typing import Any
 
 import numpy as np
 
-from ttt3r_ros.errors import DatasetError, Ttt3rError
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.evaluation.datasets.dataset import Recording
-from ttt3r_ros.evaluation.scorers import Arrays, Estimator, Scorer
+from ttt3r_ros.evaluation.lanes import Lane, Watch, run_lanes
+from ttt3r_ros.evaluation.results import Method, Result, Score
+from ttt3r_ros.evaluation.scorers import Arrays, Scorer
 from ttt3r_ros.files import atomic_file
-from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.io.frames import Frame, FrameList
+from ttt3r_ros.io.frames import FrameList
 
-Watch = Callable[[FrameList, str], Iterable[Frame]]
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Method:
-    """
-    One way to reconstruct.
-
-    :param name: for tables and figures
-    :param create: makes a fresh estimator
-    :param settings: all that its results depend on, as JSON
-    :param baseline: whether it looks at no image
-    """
-
-    name: str
-    create: Callable[[], Estimator]
-    settings: dict[str, Any]
-    baseline: bool = False
-
-
-@dataclass(frozen=True)
-class Score:
-    """The errors after some frames."""
-
-    frames: int  # N, as asked
-    used: int  # frames there were: fewer than N in a shorter recording
-    values: dict[str, float]
-
-
-@dataclass
-class Result:
-    """What one method scored on one recording."""
-
-    recording: str
-    method: str
-    baseline: bool
-    scores: list[Score] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def at(self, frames: int) -> Score | None:
-        """Return the score after N frames, if there is one."""
-        return next((score for score in self.scores if score.frames == frames), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,29 +49,38 @@ class Benchmark:
     calibrated: bool = False
 
     def run(
-        self, recordings: Sequence[Recording], methods: Sequence[Method], out: Path, watch: Watch
+        self,
+        recordings: Sequence[Recording],
+        methods: Sequence[Method],
+        out: Path,
+        watch: Watch,
+        batch: int = 1,
     ) -> list[Result]:
         """
         Run what has not been run yet with the same settings.
 
-        :param recordings: opened one after the other
+        :param recordings: opened when it is their turn
         :param methods: run on each
         :param out: folder for results; those in `results/` are taken up again
         :param watch: shows the progress over frames under a title
+        :param batch: so many recordings are open at a time; methods that can take those of one
+            length and size side by side
         :return: of every recording and method
         """
         (out / 'results').mkdir(parents=True, exist_ok=True)
-        results = []
-        for recording in recordings:
-            todo = {method.name: self._load(recording, method, out) for method in methods}
-            frames: FrameList | str | None = None
+        done: dict[tuple[str, str], Result] = {}
+        for start in range(0, len(recordings), batch):
+            group = recordings[start : start + batch]
+            opened: dict[str, FrameList | str] = {}
             for method in methods:
-                result = todo[method.name]
-                if result is None:
-                    frames = self._open(recording) if frames is None else frames
-                    result = self._run_one(recording, method, frames, out, watch)
-                results.append(result)
-        return results
+                known = {recording.name: self._load(recording, method, out) for recording in group}
+                todo = [recording for recording in group if known[recording.name] is None]
+                opened |= {r.name: self._open(r) for r in todo if r.name not in opened}
+                known |= self._run_group(
+                    {r.name: opened[r.name] for r in todo}, method, out, watch
+                )
+                done |= {(name, method.name): r for name, r in known.items() if r is not None}
+        return [done[r.name, method.name] for r in recordings for method in methods]
 
     def _open(self, recording: Recording) -> FrameList | str:
         """Return the frames, or why there are none."""
@@ -124,57 +90,38 @@ class Benchmark:
             _logger.warning('%s is left out: %s', recording.name, error)
             return str(error)
 
-    def _run_one(
-        self,
-        recording: Recording,
-        method: Method,
-        frames: FrameList | str,
-        out: Path,
-        watch: Watch,
-    ) -> Result:
-        result = Result(recording.name, method.name, method.baseline)
-        if isinstance(frames, str):
-            result.problems.append(frames)
-            return result
-        arrays: Arrays = {}
-        try:
-            self._score(result, arrays, method.create(), frames, watch)
-        except Ttt3rError as error:
-            _logger.warning('%s on %s: %s', method.name, recording.name, error)
-            result.problems.append(str(error))
-        path = self._path(recording.name, method.name, out)
-        content = {'key': self._key(method), 'result': asdict(result)}
+    def _run_group(
+        self, group: dict[str, FrameList | str], method: Method, out: Path, watch: Watch
+    ) -> dict[str, Result]:
+        """Run a method on recordings, side by side where it can and they fit together."""
+        results = {name: Result(name, method.name, method.baseline) for name in group}
+        bundles: dict[object, list[Lane]] = {}
+        for name, frames in group.items():
+            if isinstance(frames, str):
+                results[name].problems.append(frames)
+                continue
+            camera = frames.intrinsics if self.calibrated else None
+            try:
+                scorers = self.scorers(frames)
+                key = name if method.create_batch is None else _extent(frames)
+            except DatasetError as error:
+                results[name].problems.append(str(error))
+                continue
+            lane = Lane(results[name], frames, scorers, self.lengths, camera)
+            bundles.setdefault(key, []).append(lane)
+        for lanes in bundles.values():
+            run_lanes(lanes, method, watch)
+            for lane in lanes:
+                self._store(lane, method, out)
+        return results
+
+    def _store(self, lane: Lane, method: Method, out: Path) -> None:
+        path = self._path(lane.result.recording, method.name, out)
+        content = {'key': self._key(method), 'result': asdict(lane.result)}
         with atomic_file(path.with_suffix('.npz')) as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, **lane.arrays())  # type: ignore[arg-type]
         with atomic_file(path) as file:
             file.write(json.dumps(content, indent=1).encode('utf-8'))
-        return result
-
-    def _score(
-        self,
-        result: Result,
-        arrays: Arrays,
-        estimator: Estimator,
-        frames: FrameList,
-        watch: Watch,
-    ) -> None:
-        scorers = self.scorers(frames)
-        camera = frames.intrinsics if self.calibrated else None
-        for used, frame in enumerate(watch(frames, f'{result.recording} {result.method}'), 1):
-            _feed(estimator, scorers, frame, camera)
-            for frames_asked in self._due(used, len(frames)):
-                try:
-                    values = _values(scorers)
-                except DatasetError as error:
-                    result.problems.append(f'after {frames_asked} frames: {error}')
-                    continue
-                result.scores.append(Score(frames_asked, used, values))
-        if result.scores:
-            arrays |= {k: v for scorer in scorers for k, v in scorer.arrays().items()}
-
-    def _due(self, used: int, available: int) -> list[int]:
-        """Tell which N to score now: a recording that is shorter than N counts as a whole."""
-        return [n for n in self.lengths if n == used or (n > used == available)]
 
     def _key(self, method: Method) -> dict[str, Any]:
         own = {'name': self.name, 'lengths': self.lengths, 'calibrated': self.calibrated}
@@ -208,18 +155,6 @@ class Benchmark:
             return {name: stored[name] for name in stored.files}
 
 
-def _values(scorers: Iterable[Scorer]) -> dict[str, float]:
-    """Ask all scorers; what is not defined, as relative errors of a single frame, is left out."""
-    values = (item for scorer in scorers for item in scorer.score().items())
-    return {name: value for name, value in values if math.isfinite(value)}
-
-
-def _feed(
-    estimator: Estimator, scorers: Iterable[Scorer], frame: Frame, camera: Intrinsics | None
-) -> None:
-    image = frame.image()
-    start = time.perf_counter()
-    estimate = estimator.add(image, camera=camera)
-    seconds = time.perf_counter() - start
-    for scorer in scorers:
-        scorer.add(frame, estimate, seconds)
+def _extent(frames: FrameList) -> tuple[int, ...]:
+    """Return what recordings must have in common to be run side by side."""
+    return len(frames), *frames[0].image().shape

@@ -11,21 +11,25 @@ from matplotlib.figure import Figure
 import numpy as np
 from numpy.typing import NDArray
 
-from ttt3r_ros.evaluation.benchmark import Result
 from ttt3r_ros.evaluation.report import COLUMNS
+from ttt3r_ros.evaluation.results import Result
 from ttt3r_ros.evaluation.scorers import Arrays
 from ttt3r_ros.evaluation.statistics import lengths_of, methods_of, summarise
 from ttt3r_ros.evaluation.trajectories import align
 from ttt3r_ros.files import atomic_file
 
-_COLORS = ('tab:blue', 'tab:orange', 'tab:green', 'tab:red', 'tab:purple', 'tab:brown', 'tab:pink')
+_COLORS = tuple(
+    f'tab:{name}'
+    for name in ('blue', 'orange', 'green', 'red', 'purple', 'brown', 'pink', 'olive', 'cyan')
+)
 _GREYS = ('0.45', '0.65', '0.8')
 _STRIP_LENGTH = 6  # pictures in a row
+_MOST_SHADED = 4  # methods whose spread can be told apart
 
 
 def draw_curves(path: Path, results: Sequence[Result], values: Sequence[str], title: str) -> None:
     """
-    Draw errors against the number of views: mean over recordings, quartiles shaded.
+    Draw errors against the number of views: mean over recordings; quartiles of few methods shaded.
 
     :param path: of the PNG
     :param values: one panel each
@@ -33,8 +37,9 @@ def draw_curves(path: Path, results: Sequence[Result], values: Sequence[str], ti
     figure = _figure(4.6 * len(values), 3.6)
     colors = _colors(results)
     for axes, value in zip(np.atleast_1d(figure.subplots(1, len(values))), values, strict=True):
+        shaded = sum(color not in _GREYS for color in colors.values()) <= _MOST_SHADED
         for method, color in colors.items():
-            _draw_curve(axes, results, method, value, color)
+            _draw_curve(axes, results, method, value, color, shaded=shaded)
         axes.set_xlabel('number of views')
         axes.set_ylabel(COLUMNS[value][0])
         axes.set_xlim(left=0.0)
@@ -127,7 +132,7 @@ def draw_clouds(path: Path, runs: Mapping[str, Arrays], title: str) -> None:
 
 
 def _draw_curve(
-    axes: Axes, results: Sequence[Result], method: str, value: str, color: str
+    axes: Axes, results: Sequence[Result], method: str, value: str, color: str, *, shaded: bool
 ) -> None:
     found = [(n, summarise(results, method, n, value)) for n in lengths_of(results)]
     known = [(n, summary) for n, summary in found if summary is not None]
@@ -136,7 +141,7 @@ def _draw_curve(
     lengths = [n for n, _ in known]
     style = '--' if color in _GREYS else '-'
     axes.plot(lengths, [s.mean for _, s in known], style, color=color, marker='.', label=method)
-    if any(s.count > 1 for _, s in known) and color not in _GREYS:
+    if shaded and any(s.count > 1 for _, s in known) and color not in _GREYS:
         low, high = ([getattr(s, name) for _, s in known] for name in ('low', 'high'))
         axes.fill_between(lengths, low, high, color=color, alpha=0.12, linewidth=0)
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.evaluation.baselines import Baseline, constant_map, training_mean_map
-from ttt3r_ros.evaluation.benchmark import Benchmark, Method
+from ttt3r_ros.evaluation.batch import BatchReconstructor, can_batch
+from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Dataset
 from ttt3r_ros.evaluation.datasets.registry import choose_frames
 from ttt3r_ros.evaluation.reconstruction import ReconstructionScorer
+from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.evaluation.scorers import (
     DepthScorer,
     DepthStrip,
@@ -22,6 +24,7 @@ from ttt3r_ros.evaluation.scorers import (
     Scorer,
 )
 from ttt3r_ros.io.frames import FrameList
+from ttt3r_ros.model.network import Network
 from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
 
 TASKS = ('pose', 'depth', 'reconstruction', 'efficiency', 'synthetic')
@@ -95,9 +98,17 @@ def network_methods(
             f'{c.update_rule}, {c.pose_source}',
             partial(Reconstructor, c, network),
             fixed | {'rule': c.update_rule, 'source': c.pose_source, 'weights': label},
+            create_batch=_batches(c, network),
         )
         for c in configs
     ]
+
+
+def _batches(
+    config: ReconstructorConfig, network: Network
+) -> Callable[[int], BatchReconstructor] | None:
+    single = Reconstructor(config, network)
+    return partial(BatchReconstructor, single) if can_batch(single) else None
 
 
 def baseline_methods(task: str) -> list[Method]:

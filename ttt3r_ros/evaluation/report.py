@@ -10,8 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ttt3r_ros.evaluation.benchmark import Result
+import numpy as np
+
 from ttt3r_ros.evaluation.paper import Published
+from ttt3r_ros.evaluation.results import Result
 from ttt3r_ros.evaluation.statistics import lengths_of, methods_of, summarise
 from ttt3r_ros.files import atomic_file
 
@@ -38,6 +40,7 @@ COLUMNS: dict[str, tuple[str, int]] = {
 }
 # A baseline's unit of length is arbitrary.
 _NOT_OF_BASELINES = ('ate_se3', 'scale')
+_MORE_IS_BETTER = ('fps',)
 # The error of each task that curves are drawn of.
 CURVES = ('ate', 'scale/abs_rel', 'metric/abs_rel', 'median/abs_rel', 'chamfer', 'fps', 'memory')
 
@@ -103,6 +106,29 @@ def detail_table(
     return markdown_table(['method', 'sequences', *(COLUMNS[c][0] for c in columns)], rows)
 
 
+def spread_table(results: Sequence[Result], frames: int, value: str) -> list[str]:
+    """
+    Tabulate how recordings differ, and on how many each method beats the first one.
+
+    Here every recording counts once, also for depth.
+    """
+    methods = methods_of(results)
+    by_method = {method: _by_recording(results, method, frames, value) for method in methods}
+    first = by_method[methods[0]]
+    rows = []
+    for method, found in by_method.items():
+        if not found:
+            continue
+        numbers = list(found.values())
+        quantiles = np.percentile(numbers, [50, 0, 25, 75, 100]).tolist()
+        cells = [_number(number, value) for number in (np.mean(numbers), *quantiles)]
+        both = found.keys() & first.keys()
+        won = sum(_better(found[name], first[name], value) for name in both)
+        rows.append([method, *cells, '' if method == methods[0] else f'{won} of {len(both)}'])
+    titles = ['mean', 'median', 'least', '1st quartile', '3rd quartile', 'most']
+    return markdown_table([COLUMNS[value][0], *titles, f'better than {methods[0]}'], rows)
+
+
 def problem_list(results: Sequence[Result]) -> list[str]:
     """List what could not be scored, and why."""
     return [
@@ -131,3 +157,15 @@ def _cell(results: Sequence[Result], method: str, frames: int, value: str) -> st
 
 def _number(number: float | None, value: str) -> str:
     return '' if number is None else f'{number:.{COLUMNS[value][1]}f}'
+
+
+def _by_recording(
+    results: Sequence[Result], method: str, frames: int, value: str
+) -> dict[str, float]:
+    scores = {r.recording: r.at(frames) for r in results if r.method == method}
+    known = {name: score.values for name, score in scores.items() if score is not None}
+    return {name: values[value] for name, values in known.items() if value in values}
+
+
+def _better(one: float, other: float, value: str) -> bool:
+    return one > other if value in _MORE_IS_BETTER else one < other

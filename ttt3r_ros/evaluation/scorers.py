@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 import math
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.depth import ALIGNMENTS, DepthSequence, resize_depth
 from ttt3r_ros.evaluation.trajectories import (
     absolute_trajectory_error,
@@ -56,6 +57,16 @@ class Estimator(Protocol):
 
     def add(self, image: NDArray[np.uint8], *, camera: Intrinsics | None = None) -> Estimate:
         """Take the next image, RGB [H, W, 3]."""
+        ...
+
+
+class BatchEstimator(Protocol):
+    """Reconstructs several recordings side by side, a frame of each at a time."""
+
+    def add(
+        self, images: Sequence[NDArray[np.uint8]], cameras: Sequence[Intrinsics | None]
+    ) -> Sequence[Estimate | Ttt3rError]:
+        """Take the next image of each, RGB [H, W, 3]; what fails does not disturb the others."""
         ...
 
 
@@ -240,8 +251,9 @@ def visible_part(picture: NDArray[Any], mapping: ImageMapping) -> NDArray[Any]:
 
 
 def _memory() -> float:
-    """Return the bytes in use: peak of the GPU's tensors, or of this process now."""
+    """Return the bytes in use: peak of the GPU's tensors, or of this process now, without files."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
-    pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
-    return float(pages * resource.getpagesize())
+    fields = Path('/proc/self/statm').read_text(encoding='ascii').split()
+    resident, of_files = int(fields[1]), int(fields[2])  # a rendered room is a file, too
+    return float((resident - of_files) * resource.getpagesize())

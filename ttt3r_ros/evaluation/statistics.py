@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ttt3r_ros.evaluation.benchmark import Result
+from ttt3r_ros.evaluation.results import Result
 
 
 @dataclass(frozen=True)

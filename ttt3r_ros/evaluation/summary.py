@@ -7,7 +7,7 @@ from pathlib import Path
 import re
 from typing import Any
 
-from ttt3r_ros.evaluation.benchmark import Benchmark, Result
+from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.figures import (
     draw_clouds,
     draw_curves,
@@ -21,9 +21,11 @@ from ttt3r_ros.evaluation.report import (
     curve_table,
     detail_table,
     problem_list,
+    spread_table,
     write_csv,
     write_json,
 )
+from ttt3r_ros.evaluation.results import Result
 from ttt3r_ros.evaluation.scorers import Arrays
 from ttt3r_ros.evaluation.statistics import lengths_of, summarise
 from ttt3r_ros.files import atomic_file
@@ -39,7 +41,7 @@ _DRAWINGS = {
 def write_summary(
     benchmark: Benchmark,
     results: Sequence[Result],
-    out: Path,
+    base: Path,
     title: str,
     published: dict[int, list[Published]],
     settings: dict[str, Any],
@@ -47,28 +49,28 @@ def write_summary(
     """
     Write tables and figures of a run.
 
-    :param out: folder; the files are named after the benchmark
+    :param base: where; names of files begin with it
     :param title: of the page
     :param published: rows to print beside our own, by N
     :param settings: how the results were made; each is a line of the page
     :return: path of the Markdown page
     """
-    base = out / benchmark.name
-    write_csv(base.with_suffix('.csv'), results)
-    write_json(base.with_suffix('.json'), results, settings)
+    write_csv(base.with_name(f'{base.name}.csv'), results)
+    write_json(base.with_name(f'{base.name}.json'), results, settings)
     lines = [f'# {title}', '']
     lines += [f'- {name}: {value}' for name, value in settings.items()]
     lines += [f'- {_scored(results)}', '']
-    lines += _curves(benchmark, results, out, title)
+    lines += _curves(results, base, title)
     lengths = lengths_of(results)
     for frames in [n for n in lengths if n in published] or lengths[-1:]:
         lines += [f'After {frames} frames:', '']
         lines += [*detail_table(results, frames, published.get(frames, ())), '']
+    lines += _spread(results)
     problems = problem_list(results)
     if problems:
         lines += ['Not scored:', '', *problems, '']
-    lines += _drawings(benchmark, results, out)
-    path = base.with_suffix('.md')
+    lines += _drawings(benchmark, results, base)
+    path = base.with_name(f'{base.name}.md')
     with atomic_file(path) as file:
         file.write(('\n'.join(lines).rstrip() + '\n').encode('utf-8'))
     return path
@@ -91,28 +93,43 @@ def _scored(results: Sequence[Result]) -> str:
     return line
 
 
-def _curves(benchmark: Benchmark, results: Sequence[Result], out: Path, title: str) -> list[str]:
-    lengths = lengths_of(results)
+def _drawn_values(results: Sequence[Result]) -> list[str]:
     known = {name for result in results for score in result.scores for name in score.values}
-    values = [name for name in CURVES if name in known]
+    return [name for name in CURVES if name in known]
+
+
+def _spread(results: Sequence[Result]) -> list[str]:
+    """Show how the recordings differ, after the longest N, where there are several."""
+    if len({result.recording for result in results if result.scores}) < 2:
+        return []
+    frames = lengths_of(results)[-1]
+    lines = []
+    for value in _drawn_values(results):
+        lines += [f'{COLUMNS[value][0]} of the single sequences after {frames} frames:', '']
+        lines += [*spread_table(results, frames, value), '']
+    return lines
+
+
+def _curves(results: Sequence[Result], base: Path, title: str) -> list[str]:
+    lengths, values = lengths_of(results), _drawn_values(results)
     if len(lengths) < 2:
         return []
     lines = []
     for value in values:
         lines += [f'{COLUMNS[value][0]} against the number of frames:', '']
         lines += [*curve_table(results, value), '']
-    name = f'{benchmark.name}-curves.png'
-    draw_curves(out / name, results, values, title)
+    name = f'{base.name}-curves.png'
+    draw_curves(base.with_name(name), results, values, title)
     return [*lines, f'![{title}]({name})', '']
 
 
-def _drawings(benchmark: Benchmark, results: Sequence[Result], out: Path) -> list[str]:
+def _drawings(benchmark: Benchmark, results: Sequence[Result], base: Path) -> list[str]:
     """Draw the pictures for which the runs kept something."""
     lines = []
     recordings = list(dict.fromkeys(r.recording for r in results if r.scores))
     for recording in recordings[:_DRAWN]:
         runs: dict[str, Arrays] = {
-            r.method: benchmark.arrays(recording, r.method, out)
+            r.method: benchmark.arrays(recording, r.method, base.parent)
             for r in results
             if r.recording == recording and r.scores and not r.baseline
         }
@@ -120,7 +137,7 @@ def _drawings(benchmark: Benchmark, results: Sequence[Result], out: Path) -> lis
             drawable = {method: kept for method, kept in runs.items() if len(kept.get(needed, ()))}
             if drawable:
                 safe = re.sub(r'[^A-Za-z0-9_]+', '-', recording)
-                name = f'{benchmark.name}-{kind}-{safe}.png'
-                draw(out / name, drawable, recording)
+                name = f'{base.name}-{kind}-{safe}.png'
+                draw(base.with_name(name), drawable, recording)
                 lines += [f'![{kind} of {recording}]({name})', '']
     return lines

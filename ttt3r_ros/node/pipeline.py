@@ -61,7 +61,7 @@ class Pipeline:
     :param config: settings of the node
     :param now: the node's clock, nanoseconds
     :param warn: logs a warning about bad data, throttled
-    :param inform: logs what is worth knowing once
+    :param inform: logs what is worth knowing
     """
 
     def __init__(
@@ -184,9 +184,7 @@ class Pipeline:
         prepared, calibrated = self._decode(frame) if alone else frame.ahead.result()
         if frame.epoch != self._started:
             self._start(frame, names)
-        with self._lock:
-            changes, self._changes = self._changes, {}
-        self._reconstructor.change(**changes)
+        self._take_over_changes(frame)
         world = self.config.points_source == 'network_world'
         view = self._reconstructor.add(prepared, camera=calibrated, world=world)
         with self._lock:
@@ -196,11 +194,23 @@ class Pipeline:
             self._publish(frame, names, view, calibrated)
             self._note(frame, view, began)
 
+    def _take_over_changes(self, frame: Received) -> None:
+        """Let the reconstructor take over what has been set since the last image, and say so."""
+        with self._lock:
+            changes, self._changes = self._changes, {}
+        before = self._reconstructor.config
+        self._reconstructor.change(**changes)
+        at = nanoseconds(frame.stamp) / 1e9
+        for name, value in changes.items():
+            old = getattr(before, name)
+            if value != old:
+                self._inform(f'{name} is {value} from the image at {at:.6f} on; it was {old}')
+
     def _start(self, frame: Received, names: FrameNames) -> None:
         if frame.after_jump:
             self._transforms.forget()
         self._mounting = self._transforms.mounting(names)
-        if self._mounting is None and self.config.camera_tilt == 0.0:
+        if self._started < 0 and self._mounting is None and self.config.camera_tilt == 0.0:
             self._inform('no base_frame and no camera_tilt: the first image is taken as level')
         self._epoch = None
         self._twist = TwistEstimator()

@@ -140,7 +140,7 @@ class ReconstructionNode(LifecycleNode):
             logger.warning(problem, throttle_duration_sec=_THROTTLE)
 
         def inform(text: str) -> None:
-            logger.info(text, once=True)
+            logger.info(text)
 
         self._statistics = Statistics()
         self._outputs = Outputs(self)

@@ -178,9 +178,11 @@ class Mapper:
         """Look for a frame among the keyframes; None where it is none of them."""
         return self._places.find(frame)
 
-    def is_blind(self, frame: TrackingFrame) -> bool:
-        """Whether there is nothing to be seen: black, covered, or blurred."""
+    def is_empty(self, frame: TrackingFrame) -> bool:
+        """Whether there is nothing to be followed: black, covered, a bare wall."""
         few = self._config.min_inliers
-        if len(detect(frame.gray, np.zeros((0, 2)), 2 * few)) < few:
-            return True
+        return len(detect(frame.gray, np.zeros((0, 2)), 2 * few)) < few
+
+    def is_blurred(self, frame: TrackingFrame) -> bool:
+        """Whether it is much less sharp than the keyframes."""
         return sharpness(frame.gray) < _BLURRED * self._sharpness

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _OUTLIER = 3.0  # a point is given up at so many times the error of one that agrees
 _LEAST_AGREEING = 0.3  # of the points that were found
-_MOST_LOST = 30  # frames; what is blurred for longer is the new normal
+_MOST_BLURRED = 30  # frames; what is blurred for longer is the new normal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,8 @@ class PnpTracker:
             self._start(frame, network_pose, place.T_camera_world, place.log_scale)
             return self._report('tracked', place.inliers, place.matches)
         self._frames_lost += 1
-        if self._frames_lost <= _MOST_LOST and self._mapper.is_blind(frame):
+        blurred = self._frames_lost <= _MOST_BLURRED and self._mapper.is_blurred(frame)
+        if blurred or self._mapper.is_empty(frame):
             return self._report('lost')
         logger.info("nothing in common with earlier images: the network's motion is taken")
         motion = inverse(network_pose) @ self._network_pose

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ttt3r_ros.evaluation.datasets.dataset import Recording
 from ttt3r_ros.files import atomic_file
@@ -58,19 +60,31 @@ def _open(index: int, frames: int, store: Path) -> FrameList:
 
 
 def _rendered(seed: int, frames: int, store: Path) -> SyntheticSequence:
-    """Render a sequence, or take it from the store if its first frame is still made the same."""
-    path = store / f'{seed}-{frames}-{SIZE[0]}x{SIZE[1]}.npz'
-    if path.is_file():
-        first = render_sequence(seed, 1, *SIZE)
-        with np.load(path, allow_pickle=False) as kept:
-            rgb, depth, poses = kept['rgb'], kept['depth'], kept['poses']
-        if np.array_equal(rgb[0], first.rgb[0]):
-            return SyntheticSequence(rgb, depth, poses, first.intrinsics)
-    made = render_sequence(seed, frames, *SIZE)
-    store.mkdir(parents=True, exist_ok=True)
+    """
+    Render a sequence, or take it from the store if its first frame is still made the same.
+
+    Stored arrays are mapped into memory, not read: many long sequences are open at a time.
+    """
+    folder = store / f'{seed}-{frames}-{SIZE[0]}x{SIZE[1]}'
+    rgb, depth, poses = (folder / f'{name}.npy' for name in ('rgb', 'depth', 'poses'))
+    first = render_sequence(seed, 1, *SIZE)
+    if not (poses.is_file() and np.array_equal(_mapped(rgb)[0], first.rgb[0])):
+        made = render_sequence(seed, frames, *SIZE)
+        folder.mkdir(parents=True, exist_ok=True)
+        poses.unlink(missing_ok=True)  # it is written last: where it is, the sequence is whole
+        _save(rgb, made.rgb)
+        _save(depth, made.depth)
+        _save(poses, made.T_world_camera)
+    return SyntheticSequence(_mapped(rgb), _mapped(depth), _mapped(poses), first.intrinsics)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
     with atomic_file(path) as file:
-        np.savez(file, rgb=made.rgb, depth=made.depth, poses=made.T_world_camera)
-    return made
+        np.save(file, array)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    return np.asarray(np.load(path, mmap_mode='r', allow_pickle=False))
 
 
 def _image(made: SyntheticSequence, number: int) -> ColorImage:

@@ -1,0 +1,95 @@
+"""Several recordings through the network at once, which takes less time for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+
+from ttt3r_ros.errors import ReconstructionError, Ttt3rError
+from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
+from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
+from ttt3r_ros.model.network import Prediction
+from ttt3r_ros.model.update_rules import UPDATE_RULES
+from ttt3r_ros.preprocess import fit_image, to_tensor
+from ttt3r_ros.seen import LARGEST_DRIFT, Reconstructor
+
+Float32 = NDArray[np.float32]
+
+
+class Estimated(NamedTuple):
+    """What the network says of an image; named as in `View`."""
+
+    T_world_camera: Transform
+    points: Float32
+    mapping: ImageMapping
+
+
+class BatchReconstructor:
+    """
+    Does what as many `Reconstructor`s with poses from the network do, in one batch.
+
+    :param single: tells settings, network and device; its own state is not used
+    :param count: of recordings; their images are of one size, and begin together
+    """
+
+    def __init__(self, single: Reconstructor, count: int) -> None:
+        assert can_batch(single)
+        self._single = single
+        with torch.inference_mode():
+            self._state = single.network.initial_state(count)
+
+    @torch.inference_mode()
+    def add(
+        self, images: Sequence[NDArray[np.uint8]], cameras: Sequence[Intrinsics | None]
+    ) -> list[Estimated | Ttt3rError]:
+        """Take the next image of each recording, RGB [H, W, 3], and its camera if it is known."""
+        network, config = self._single.network, self._single.config
+        fitted = [fit_image(image, network.config, crop=config.fit == 'crop') for image in images]
+        small = to_tensor([image for image, _ in fitted], self._single.device, self._single.dtype)
+        prediction, self._state = network.step(
+            small, self._state, UPDATE_RULES[config.update_rule]
+        )
+        seen = _Downloaded.of(prediction)
+        pinhole = network.config.points == 'pinhole'
+        return [
+            seen.estimate(index, mapping, camera if pinhole else None)
+            for index, ((_, mapping), camera) in enumerate(zip(fitted, cameras, strict=True))
+        ]
+
+
+def can_batch(single: Reconstructor) -> bool:
+    """Whether a batch can do what a `Reconstructor` of these settings does."""
+    return not single.tracks and single.config.reset_interval == 0
+
+
+class _Downloaded(NamedTuple):
+    """A batch's prediction in NumPy."""
+
+    points: Float32  # [B, H, W, 3]
+    translation: NDArray[np.float64]  # [B, 3]
+    quat_wxyz: NDArray[np.float64]  # [B, 4]
+    drift: NDArray[np.float64]  # of the state [B]
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> _Downloaded:
+        vectors = (prediction.translation, prediction.quat_wxyz, prediction.health.drift)
+        return cls(
+            prediction.points.float().cpu().numpy(),
+            *(vector.double().cpu().numpy() for vector in vectors),
+        )
+
+    def estimate(
+        self, index: int, mapping: ImageMapping, camera: Intrinsics | None
+    ) -> Estimated | ReconstructionError:
+        """Return one recording's part; an error where it makes no sense."""
+        parts = [part[index] for part in self]
+        if not all(np.isfinite(part).all() for part in parts) or parts[-1] >= LARGEST_DRIFT:
+            return ReconstructionError('the network’s output is not finite')
+        points, translation, quat, _ = parts
+        if camera is not None:
+            points = mapping.to_output(camera).rays() * points[..., 2:]
+        return Estimated(from_translation_quat(translation, quat), points, mapping)
