@@ -42,7 +42,7 @@ TABLE = {
     'evaluation': (
         {
             'devices', 'geometry', 'io', 'mapping', 'model', 'preprocess', 'reconstructor',
-            'synthetic', 'view',
+            'seen', 'synthetic', 'view',
         },
         {'PIL', 'cv2', 'matplotlib', 'numpy', 'scipy', 'torch', 'tqdm', 'yaml'},
     ),

@@ -9,7 +9,7 @@ from ttt3r_ros.model.checkpoint import load_network, save_safetensors
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
 from ttt3r_ros.synthetic.sequence import render_sequence
-from ttt3r_ros.watch import ConfidenceWatch
+from ttt3r_ros.watch import ConfidenceWatch, shows_nothing
 
 
 @pytest.fixture(scope='module')
@@ -30,6 +30,14 @@ def test_a_dark_view_leaves_no_trace(images, source):
         np.testing.assert_array_equal(lost.T_world_camera, before.T_world_camera)
     for image, view in zip(images[15:], wanted[15:], strict=True):
         np.testing.assert_array_equal(broken.add(image).T_world_camera, view.T_world_camera)
+
+
+@pytest.mark.parametrize('level', [0, 128, 255])
+def test_a_view_without_contrast_shows_nothing(images, level):
+    noise = np.random.default_rng(0).normal(level, 1.5, images[0].shape)
+    assert shows_nothing(noise.clip(0, 255).astype(np.uint8))
+    assert not any(shows_nothing(image) for image in images)
+    assert not shows_nothing((images[0] // 4).astype(np.uint8))
 
 
 def test_what_is_usual_is_not_learnt_from_what_is_lost():

@@ -1,4 +1,4 @@
-"""Tells when nothing can be seen: the image has no contrast, or the network's confidence collapsed."""
+"""Tells when nothing can be seen: no contrast, or the network's confidence has collapsed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ConfidenceWatch:
     """
     Compares the mean confidence of a frame with that of the frames before.
 
-    How much confidence tells depends on the weights: that of the shipped ones hardly changes. What is usual is learnt from good frames
-    alone, so that no collapse, however long, becomes the new normal.
+    How much confidence tells depends on the weights: that of the shipped ones hardly changes. What
+    is usual is learnt from good frames alone: no collapse, however long, becomes the new normal.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,8 @@ from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
 from ttt3r_ros.model.network import Prediction
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import fit_image, to_tensor
-from ttt3r_ros.seen import LARGEST_DRIFT, Reconstructor
+from ttt3r_ros.reconstructor import Reconstructor
+from ttt3r_ros.seen import LARGEST_DRIFT
 
 Float32 = NDArray[np.float32]
 

@@ -251,7 +251,7 @@ def visible_part(picture: NDArray[Any], mapping: ImageMapping) -> NDArray[Any]:
 
 
 def _memory() -> float:
-    """Return the bytes in use: peak of the GPU's tensors, or of this process now, without files."""
+    """Return the bytes in use: peak of a GPU's tensors, or of this process now, without files."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
     fields = Path('/proc/self/statm').read_text(encoding='ascii').split()
