@@ -92,11 +92,11 @@ def test_nothing_is_left_behind_in_shared_memory(system):
     """Fast DDS keeps its segments there; an orderly end removes them."""
     folder = Path('/dev/shm')
     process = system.start()
-    assert process.process.poll() is None
+    assert process.status is None
     mine = {
         path
         for path in folder.glob('fastrtps_*')
-        if str(path) in (Path('/proc') / str(process.process.pid) / 'maps').read_text()
+        if str(path) in (Path('/proc') / str(process.pid) / 'maps').read_text()
     }
     ends_well(process, signal.SIGTERM)
     left = {path for path in mine if path.exists() and not _used(path)}

@@ -61,7 +61,7 @@ def test_publishers_that_are_killed_in_the_midst_of_a_message(system):
     process = system.start()
     client = system.client
     client.listen('odometry')
-    pid, settled = process.process.pid, None
+    pid, settled = process.pid, None
     for number in range(4):
         begin = 100.0 * (number + 1)
         with stranger(system.domain, FLOOD.format(begin=begin)) as camera:
@@ -70,7 +70,7 @@ def test_publishers_that_are_killed_in_the_midst_of_a_message(system):
             )
             camera.send_signal(signal.SIGKILL)
             camera.wait(10)
-        assert process.process.poll() is None
+        assert process.status is None
         time.sleep(1.0)
         settled = settled or usage(pid)
     client.send(image(0, 1000.0))
@@ -120,7 +120,7 @@ def test_images_that_nobody_should_send_are_counted_and_cost_nothing(system):
     client.wait_for_stamp('odometry', 200.0)
     assert counted(client, 'bad') == len(bad)
     assert client.stamps('odometry') == [100.0, 101.0, 102.0, 200.0]
-    assert process.process.poll() is None
+    assert process.status is None
 
 
 def test_a_compressed_image_of_a_billion_pixels_is_refused_by_its_header(system):
@@ -130,7 +130,7 @@ def test_a_compressed_image_of_a_billion_pixels_is_refused_by_its_header(system)
     client.listen_to_diagnostics()
     client.send(compressed_image(0, 5.0), topic='image/compressed')
     client.wait_for_stamp('odometry', 5.0)
-    before = usage(process.process.pid)[0]
+    before = usage(process.pid)[0]
     jpeg = bytearray(cv2.imencode('.jpg', np.zeros((16, 16, 3), np.uint8))[1].tobytes())
     frame = jpeg.index(b'\xff\xc0')
     jpeg[frame + 5 : frame + 9] = (30000).to_bytes(2, 'big') * 2
@@ -139,7 +139,7 @@ def test_a_compressed_image_of_a_billion_pixels_is_refused_by_its_header(system)
     client.send(bomb, compressed_image(1, 7.0), topic='image/compressed')
     client.wait_for_stamp('odometry', 7.0)
     client.until(lambda: counted(client, 'bad') == 1, 'the count')
-    assert 'too large' in process.said()
+    assert '900000000 pixels' in process.said() or 'too large' in process.said()
     peak = int(float(client.value(': reconstruction', 'peak memory [MB]')))
     assert peak < before + 500
 
@@ -154,7 +154,7 @@ def test_stamps_at_the_ends_of_time(system, first):
     odd.header.stamp.sec, odd.header.stamp.nanosec = int(first), 2**32 - 1
     client.send(odd, *[image(index, 50.0 + index) for index in range(3)])
     client.wait_for_stamp('odometry', 52.0)
-    assert process.process.poll() is None
+    assert process.status is None
 
 
 def test_images_go_on_after_the_stamps_jump_a_year_ahead(system):

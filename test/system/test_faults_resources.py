@@ -31,7 +31,7 @@ def pickled(weights, tmp_path):
 def test_a_disk_that_is_full_while_a_map_is_saved(system, tmp_path):
     folder = tmp_path / 'maps'
     process = system.start(input_queue=50, map_directory=str(folder), voxel_size=0.01)
-    client, pid = system.client, process.process.pid
+    client, pid = system.client, process.pid
     client.listen('odometry')
     client.send(*[image(index, 10.0 + index) for index in range(5)])
     client.wait_for_stamp('odometry', 14.0)
@@ -52,7 +52,7 @@ def test_a_disk_that_is_full_after_the_map_and_before_the_trajectory(system, tmp
     """A map of a few points is small, the trajectory of many poses is not."""
     folder = tmp_path / 'maps'
     process = system.start(input_queue=100, map_directory=str(folder), voxel_size=10.0)
-    client, pid = system.client, process.process.pid
+    client, pid = system.client, process.pid
     client.listen('odometry')
     client.send(*[image(index, 10.0 + index) for index in range(60)])
     client.wait_for_stamp('odometry', 69.0)
@@ -91,7 +91,7 @@ def test_weights_that_are_spoilt_refuse_configure(system, pickled, kind):
     client.listen_to_diagnostics()
     client.until(lambda: client.status(': reconstruction'), 'the status')
     assert client.status(': reconstruction').level == b'\2'
-    assert process.process.poll() is None
+    assert process.status is None
 
 
 @pytest.mark.parametrize('how', ['overwritten', 'cut off'])
@@ -109,7 +109,7 @@ def test_weights_that_change_while_the_node_runs(system, pickled, how):
     client.call('ttt3r/reset', Trigger)
     client.send(*[image(index, 20.0 + index) for index in range(3)])
     client.wait_for_stamp('odometry', 22.0)
-    assert process.process.poll() is None
+    assert process.status is None
     poses = [pose(message) for message in client.received['odometry']]
     np.testing.assert_array_equal(poses[:3], poses[3:])
 
@@ -117,7 +117,7 @@ def test_weights_that_change_while_the_node_runs(system, pickled, how):
 def test_an_image_for_which_memory_does_not_suffice_costs_only_itself(system):
     """Small as a file, 300 MB as pixels."""
     process = system.start(image_transport='compressed', input_queue=50)
-    client, pid = system.client, process.process.pid
+    client, pid = system.client, process.pid
     client.listen('odometry')
     client.listen_to_diagnostics()
     client.send(compressed_image(0, 5.0), topic='image/compressed')
