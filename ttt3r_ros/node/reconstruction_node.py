@@ -24,6 +24,7 @@ from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.node.bond import create_bond
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
+from ttt3r_ros.node.memory import give_back_memory
 from ttt3r_ros.node.outputs import Outputs
 from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.pipeline import Pipeline, Report
@@ -234,6 +235,7 @@ class ReconstructionNode(LifecycleNode):
             self._transforms.destroy()
         self._outputs = self._transforms = self._receiver = None
         self._record = self._pipeline = None
+        give_back_memory()
 
     # Services
 
