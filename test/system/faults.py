@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from harness import image
+from node_processes import START
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
@@ -37,16 +38,20 @@ def usage(pid: int) -> tuple[float, int, int]:
     return memory, int(status['Threads']), len(list((folder / 'fd').iterdir()))
 
 
-@contextmanager
-def stranger(domain: int, body: str) -> Any:
-    """Run Python with a ROS node called `node` in a process of its own, which may be killed."""
-    code = STRANGER.format(folder=str(Path(__file__).parent), body=body)
-    environment = {
+def environment(domain: int) -> dict[str, str]:
+    """Return the environment of a process on a ROS domain of this machine."""
+    return {
         **os.environ,
         'ROS_DOMAIN_ID': str(domain),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
-    process = subprocess.Popen([sys.executable, '-c', code], env=environment)
+
+
+@contextmanager
+def stranger(domain: int, body: str) -> Any:
+    """Run Python with a ROS node called `node` in a process of its own, which may be killed."""
+    code = STRANGER.format(folder=str(Path(__file__).parent), body=body)
+    process = subprocess.Popen([sys.executable, '-c', code], env=environment(domain))
     try:
         yield process
     finally:
@@ -76,3 +81,18 @@ def stream(client: Any, begin: float, count: int, pause: float = 0.05) -> list[f
         client.send(image(index, at))
         time.sleep(pause)
     return stamps
+
+
+def tracks_again(client: Any, begin: float) -> int:
+    """
+    Send images until one has come back as odometry; best effort may lose some.
+
+    :return: how many were sent
+    """
+    deadline, count = time.monotonic() + START, 0
+    while not any(stamp >= begin for stamp in client.stamps('odometry')):
+        assert time.monotonic() < deadline, f'no odometry within {START:.0f} s'
+        client.send(image(count, begin + 0.2 * count))
+        count += 1
+        time.sleep(0.2)
+    return count

@@ -20,6 +20,8 @@ import tempfile
 import time
 from typing import IO, Any
 
+from ttt3r_ros.node.shared_memory import remove_unfinished_segments
+
 START = 120.0  # seconds that a start, or a first frame, may take on a busy machine
 
 _FORKS = multiprocessing.get_context('forkserver')
@@ -123,6 +125,7 @@ class Domain:
             except BlockingIOError:
                 lock.close()
                 continue
+            remove_unfinished_segments()  # of processes that tests have killed
             self.number = number
             self._lock: IO[str] = lock
             return

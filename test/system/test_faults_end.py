@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 import signal
+import subprocess
+import sys
 import time
 
+from faults import environment
 from harness import image
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -88,16 +91,67 @@ def test_after_sudden_death_a_new_node_tracks_within_three_seconds_of_its_weight
     assert took < 3.0, f'{took:.1f} s'
 
 
+def test_segments_whose_creator_was_killed_do_not_stop_a_start(system):
+    """Without their removal the node waits for a creator that is dead."""
+    unicast = 7400 + 250 * system.domain + 11  # of the first participant, the client
+    left = [
+        Path('/dev/shm') / f'{prefix}_port{unicast + 2 * number}'
+        for prefix in ('fastdds', 'fastrtps')
+        for number in range(1, 4)
+    ]
+    try:
+        for path in left:
+            path.unlink(missing_ok=True)
+            path.touch()
+            os.utime(path, (0, 0))
+        process = system.start()
+        assert process.said().count('was killed while it created it') == len(left)
+    finally:
+        for path in left:
+            path.unlink(missing_ok=True)
+
+
+# What may never come back at the end: without, and with the interpreter's lock held.
+HANGS = {
+    'import time; time.sleep(100)': (0, 2.0, ''),
+    'import ctypes; ctypes.PyDLL(None).sleep(100)': (1, 8.0, 'in destroy_node'),
+}
+
+
+@pytest.mark.parametrize('hang', HANGS)
+def test_the_end_comes_even_if_the_middleware_does_not_let_go(system, hang):
+    code = f"""
+from ttt3r_ros.node import main, reconstruction_node
+def destroy_node(self):
+    {hang}
+reconstruction_node.ReconstructionNode.destroy_node = destroy_node
+main.main(['--ros-args', '-p', 'autostart:=false'])
+"""
+    with subprocess.Popen(
+        [sys.executable, '-c', code],
+        env=environment(system.domain),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        system.client.until(lambda: 'ttt3r' in system.client.node.get_node_names(), 'the node')
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        took = time.monotonic() - began
+    status, limit, words = HANGS[hang]
+    assert process.returncode == status, said
+    assert took < limit, f'{took:.1f} s'
+    assert words in said
+
+
 def test_nothing_is_left_behind_in_shared_memory(system):
     """Fast DDS keeps its segments there; an orderly end removes them."""
-    folder = Path('/dev/shm')
     process = system.start()
     assert process.status is None
-    mine = {
-        path
-        for path in folder.glob('fastrtps_*')
-        if str(path) in (Path('/proc') / str(process.pid) / 'maps').read_text()
-    }
+    maps = (Path('/proc') / str(process.pid) / 'maps').read_text()
+    mine = {path for path in Path('/dev/shm').glob('fast*_*') if str(path) in maps}
+    assert mine
     ends_well(process, signal.SIGTERM)
     left = {path for path in mine if path.exists() and not _used(path)}
     assert not left

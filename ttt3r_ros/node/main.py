@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import faulthandler
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 _PATIENCE = 1.0  # seconds that a frame in work, or loading weights, may take at the end
+_GOODBYE = 0.8  # seconds that taking leave of the other participants may take after that
+_STUCK = 4.0  # seconds after which the end is forced, before `ros2 launch` escalates (5 s)
 _THREADS = 4  # of the executor: images, services, lifecycle, timers
 
 
@@ -24,15 +27,16 @@ def main(args: list[str] | None = None) -> None:
     def leave(*_: int | FrameType | None) -> None:
         sys.exit(0)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+    _on_signals(leave)
     # Here, for they take seconds, and a signal must end the process meanwhile too.
     import rclpy
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
     from ttt3r_ros.node.reconstruction_node import ReconstructionNode
+    from ttt3r_ros.node.shared_memory import remove_unfinished_segments
 
+    removed = remove_unfinished_segments()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     ended, crashed = threading.Event(), threading.Event()
 
@@ -41,8 +45,9 @@ def main(args: list[str] | None = None) -> None:
         ended.set()
 
     node = ReconstructionNode(on_crash=crash)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    for path in removed:
+        node.get_logger().warning(f'{path} removed: a process was killed while it created it')
+    _on_signals(lambda *_: ended.set())
     executor = MultiThreadedExecutor(num_threads=_THREADS)
     executor.add_node(node)
 
@@ -57,29 +62,62 @@ def main(args: list[str] | None = None) -> None:
 
     threading.Thread(target=spin, name='executor', daemon=True).start()
     ended.wait()
+    _end(node, executor, 1 if crashed.is_set() else 0)
+
+
+def _on_signals(handler: Callable[..., None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _end(node: Any, executor: Any, status: int) -> None:
+    """Take leave of the other participants, and end the process in any case."""
+    import rclpy
+
+    # Where the middleware holds the interpreter's lock and never comes back, only this helps; it
+    # says where every thread is.
+    faulthandler.dump_traceback_later(_STUCK, exit=True)
     node.stop(_PATIENCE)
+    late = threading.Timer(_GOODBYE, _leave_at_once, [status])
+    late.daemon = True
+    late.start()
     executor.shutdown(timeout_sec=0.2)
     node.destroy_node()
     rclpy.try_shutdown()
+    _leave_at_once(status)
+
+
+def _leave_at_once(status: int) -> None:
+    """
+    End the process without waiting for its threads.
+
+    One that is inside the network, or loading weights, cannot be interrupted, and the interpreter
+    would wait for it.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    # A thread inside the network, or loading weights, cannot be interrupted, and the interpreter
-    # would wait for it.
-    os._exit(1 if crashed.is_set() else 0)
+    os._exit(status)
 
 
 def spin_through(executor: Any, log: Callable[[str], object]) -> None:
     """
     Spin until the executor is shut down; where memory runs out, only that message is lost.
 
+    An entity that is destroyed while the executor serves it (deactivate does that to
+    subscriptions) costs only its last message.
+
     :param log: of errors
     """
+    from rclpy.exceptions import InvalidHandle
+
     while True:
         try:
             executor.spin()
             return
         except MemoryError as error:  # noqa: PERF203
             log(f'a message is lost, for memory has run out: {error}')
+        except InvalidHandle:
+            continue
 
 
 if __name__ == '__main__':

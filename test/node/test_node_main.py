@@ -1,0 +1,33 @@
+import pytest
+from rclpy.exceptions import InvalidHandle
+
+from ttt3r_ros.node.main import spin_through
+
+
+class Executor:
+    """Raises what it is given, one after the other, then is shut down."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+
+    def spin(self) -> None:
+        if self._errors:
+            raise self._errors.pop(0)
+
+
+def test_where_memory_runs_out_only_that_message_is_lost():
+    said: list[str] = []
+    spin_through(Executor(MemoryError('9 GB'), MemoryError()), said.append)
+    assert len(said) == 2
+    assert '9 GB' in said[0]
+
+
+def test_a_subscription_that_is_destroyed_while_it_is_served_ends_nothing():
+    said: list[str] = []
+    spin_through(Executor(InvalidHandle('destroyed')), said.append)
+    assert said == []
+
+
+def test_a_mistake_of_ours_is_not_hidden():
+    with pytest.raises(KeyError):
+        spin_through(Executor(KeyError('x')), print)
