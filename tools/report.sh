@@ -32,7 +32,7 @@ if [ -d "$data/tum_fr1_rpy" ]; then
     compare depth-tum_fr1_rpy depth --root "$data/tum_fr1_rpy" --frames 30,60
 fi
 
-# Poses of the network go through it as a batch; PnP takes three times as long, and fewer rooms.
+# Poses of the network go through it as a batch. PnP follows corners, and wants larger pictures.
 synthetic() {
     evaluate synthetic --depth-step 8 --batch 20 "$@"
 }
@@ -40,7 +40,8 @@ synthetic() {
 synthetic --rooms "${ROOMS:-20}" --pose-source network --update-rule all \
     --page rules-synthetic-rooms
 synthetic --rooms "${ROOMS:-20}" --pose-source network --page synthetic-rooms-network
-synthetic --rooms "${PNP_ROOMS:-4}" --pose-source network,pnp --page synthetic-rooms-pnp
+synthetic --rooms "${PNP_ROOMS:-20}" --frames 32,64,100 --size 640x480 \
+    --pose-source network,pnp --page synthetic-rooms-pnp
 evaluate efficiency --frames 50,100,200,300,500,1000 --pose-source network,pnp
 for page in evaluation update_rules; do
     "$bin/python" tools/fill_report.py "$out" "docs/$page.md"

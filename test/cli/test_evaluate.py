@@ -179,6 +179,23 @@ def test_one_room_can_be_told_from_another(tmp_path):
     assert np.nanmin(again[1].depth()) > 0
 
 
+def test_rooms_can_be_made_larger(tmp_path):
+    from ttt3r_ros.evaluation.datasets.synthetic import fingerprint, synthetic_recordings
+
+    small = synthetic_recordings(1, 2, tmp_path)[0].open()
+    large = synthetic_recordings(1, 2, tmp_path, (320, 200))[0].open()
+    assert large[1].image().shape == (200, 320, 3)
+    assert large[1].depth().shape == (200, 320)
+    np.testing.assert_array_equal(large[1].T_world_camera, small[1].T_world_camera)
+    assert fingerprint((320, 200)) != fingerprint()
+
+
+@pytest.mark.parametrize('wrong', ['640', '640x', '0x480', '640x480x3'])
+def test_wrong_sizes_are_refused(wrong):
+    with pytest.raises(SystemExit):
+        run('synthetic', '--size', wrong)
+
+
 @pytest.mark.usefixtures('made')
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_a_bag_is_measured_as_its_recording(walk, tmp_path, storage):

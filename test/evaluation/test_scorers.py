@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import NamedTuple
+
 import fakes
 import numpy as np
 import pytest
@@ -46,6 +49,27 @@ def test_rotations_are_in_degrees():
 
     score = watch(PoseScorer(), fakes.recording(20), Turning()).score()
     assert score['rpe_rotation'] == pytest.approx(2.0)
+    assert score['rotation'] == pytest.approx(2.0 * np.mean(np.arange(20)))
+
+
+def test_the_error_is_told_as_part_of_the_path_too():
+    score = watch(PoseScorer(), fakes.recording(30), fakes.Oracle(noise=0.1)).score()
+    assert score['ate_of_path'] == pytest.approx(100 * score['ate'] / score['path'])
+    still = watch(PoseScorer(), fakes.recording(5, pose=lambda _: np.eye(4))).score()
+    assert 'ate_of_path' not in still
+
+
+def test_frames_that_the_tracker_lost_are_told():
+    class Tracked(NamedTuple):
+        T_world_camera: np.ndarray
+        tracking: SimpleNamespace
+
+    scorer = PoseScorer()
+    for index, frame in enumerate(fakes.recording(8)):
+        status = 'lost' if index in (3, 4) else 'tracked'
+        scorer.add(frame, Tracked(fakes.position(index), SimpleNamespace(status=status)), 0.1)
+    assert scorer.score()['lost'] == 25.0
+    assert 'lost' not in watch(PoseScorer(), fakes.recording(8)).score()
 
 
 def test_frames_without_a_pose_are_not_counted():

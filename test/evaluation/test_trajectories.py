@@ -12,6 +12,7 @@ from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.evaluation.trajectories import (
     absolute_trajectory_error,
     align,
+    mean_rotation_error,
     relative_pose_error,
     umeyama,
 )
@@ -129,3 +130,15 @@ def test_unusable_trajectories_are_refused():
     broken[17, 0, 3] = np.nan
     with pytest.raises(ReconstructionError, match='pose 17 of the estimate'):
         align(broken, truth)
+
+
+def test_rotations_are_compared_from_the_first_frame_on():
+    truth = random_walk(3)
+    elsewhere = spoil(truth, 3, 1.0)
+    elsewhere[:, :3, :3] = (
+        elsewhere[:1, :3, :3] @ np.swapaxes(truth[:1, :3, :3], 1, 2) @ (truth[:, :3, :3])
+    )
+    assert mean_rotation_error(elsewhere, truth) == pytest.approx(0.0, abs=1e-9)
+    turned = truth.copy()
+    turned[60:, :3, :3] = truth[60:, :3, :3] @ Rotation.from_rotvec([0.0, 0.4, 0.0]).as_matrix()
+    assert mean_rotation_error(turned, truth) == pytest.approx(0.2)

@@ -17,7 +17,12 @@ from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Dataset, Recording
 from ttt3r_ros.evaluation.datasets.registry import DATASETS, choose_recordings, find_any
-from ttt3r_ros.evaluation.datasets.synthetic import LENGTHS, fingerprint, synthetic_recordings
+from ttt3r_ros.evaluation.datasets.synthetic import (
+    LENGTHS,
+    SIZE,
+    fingerprint,
+    synthetic_recordings,
+)
 from ttt3r_ros.evaluation.paper import Published, published
 from ttt3r_ros.evaluation.protocols import (
     TASKS,
@@ -54,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument('--sequences', type=_names, default=[], metavar='A,B', help='(default: all)')
     data.add_argument(
         '--rooms', type=int, default=6, metavar='N', help='synthetic sequences (default: 6)'
+    )
+    data.add_argument(
+        '--size',
+        type=_size,
+        default=SIZE,
+        metavar='WxH',
+        help=f'of synthetic images, pixels (default: {SIZE[0]}x{SIZE[1]})',
     )
     data.add_argument('--topic', default='', help='image topic of a bag')
     data.add_argument('--depth-topic', default='', help='ground truth depth in a bag')
@@ -139,7 +151,7 @@ def _data(arguments: argparse.Namespace) -> tuple[Dataset, list[Recording]]:
         rooms = arguments.rooms if task == 'synthetic' else 1
         frames = max(arguments.frames or _SYNTHETIC.lengths)
         store = arguments.out / 'rendered'
-        made = synthetic_recordings(rooms, frames, store)
+        made = synthetic_recordings(rooms, frames, store, arguments.size)
         return _SYNTHETIC, choose_recordings(made, arguments.sequences)
     if root is None:
         raise DatasetError('--root is needed: the folder of the data set, or the recording')
@@ -164,7 +176,8 @@ def _benchmark(
     lengths = (dataset.short,) if short else dataset.lengths
     stride = dataset.short_stride if short else dataset.stride
     what = recordings[0].name if dataset.find is find_any else arguments.dataset
-    if dataset is _SYNTHETIC:
+    synthetic = dataset is _SYNTHETIC
+    if synthetic:
         what = 'rooms'
     return make_benchmark(
         arguments.task,
@@ -173,7 +186,9 @@ def _benchmark(
         lengths=arguments.frames or lengths,
         start=dataset.start if arguments.start is None else arguments.start,
         stride=arguments.stride or stride,
-        source=fingerprint() if dataset is _SYNTHETIC else str(arguments.root.resolve()),
+        source=fingerprint(arguments.size)
+        if dataset is _SYNTHETIC
+        else str(arguments.root.resolve()),
         depth_step=max(1, arguments.depth_step),
         calibrated=arguments.calibrated,
     )
@@ -241,6 +256,11 @@ def _positive(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = text.lower().split('x')
+    return _positive(width), _positive(height)
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -20,6 +20,9 @@ from ttt3r_ros.files import atomic_file
 # What the tables show, and how: title and digits after the point.
 COLUMNS: dict[str, tuple[str, int]] = {
     'ate': ('ATE [m]', 3),
+    'ate_of_path': ('ATE [% of path]', 1),
+    'rotation': ('rotation [°]', 1),
+    'lost': ('lost [% of frames]', 1),
     'rpe_translation': ('RPE trans. [m]', 3),
     'rpe_rotation': ('RPE rot. [°]', 3),
     'ate_se3': ('ATE, no scaling [m]', 3),
@@ -41,6 +44,8 @@ COLUMNS: dict[str, tuple[str, int]] = {
 # A baseline's unit of length is arbitrary.
 _NOT_OF_BASELINES = ('ate_se3', 'scale')
 _MORE_IS_BETTER = ('fps',)
+# Of these it is shown how single recordings differ, beside those that curves are drawn of.
+SPREADS = ('ate_of_path', 'rotation', 'lost')
 # The error of each task that curves are drawn of.
 CURVES = ('ate', 'scale/abs_rel', 'metric/abs_rel', 'median/abs_rel', 'chamfer', 'fps', 'memory')
 

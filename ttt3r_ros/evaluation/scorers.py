@@ -18,6 +18,7 @@ from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.depth import ALIGNMENTS, DepthSequence, resize_depth
 from ttt3r_ros.evaluation.trajectories import (
     absolute_trajectory_error,
+    mean_rotation_error,
     relative_pose_error,
     revisits,
     umeyama,
@@ -96,29 +97,38 @@ class PoseScorer:
     def __init__(self) -> None:
         self._estimates: list[Transform] = []
         self._truths: list[Transform] = []
+        self._lost: list[bool] = []  # of those frames that the tracker of `pnp` has seen
 
     def add(self, frame: Frame, estimate: Estimate, seconds: float) -> None:
         """Take the next pose."""
         del seconds
+        tracking = getattr(estimate, 'tracking', None)
+        if tracking is not None:
+            self._lost.append(tracking.status == 'lost')
         if frame.T_world_camera is not None:
             self._estimates.append(np.asarray(estimate.T_world_camera, dtype=np.float64))
             self._truths.append(frame.T_world_camera)
 
     def score(self) -> dict[str, float]:
-        """Return errors in metres and degrees, and the scale from estimate to truth."""
+        """Return errors in metres, degrees and percent, and the scale from estimate to truth."""
         if not self._truths:
             raise DatasetError('no frame has a true pose')
         estimate, truth = np.stack(self._estimates), np.stack(self._truths)
         if not np.isfinite(truth).all():
             raise DatasetError('a true pose is not finite: tracking was lost')
         relative = relative_pose_error(estimate, truth)
+        ate = absolute_trajectory_error(estimate, truth)
+        path = float(np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).sum())
         return {
-            'ate': absolute_trajectory_error(estimate, truth),
+            'ate': ate,
+            **({'ate_of_path': 100 * ate / path} if path > 0 else {}),
+            'rotation': math.degrees(mean_rotation_error(estimate, truth)),
+            **({'lost': 100 * float(np.mean(self._lost))} if self._lost else {}),
             'rpe_translation': relative.translation,
             'rpe_rotation': math.degrees(relative.rotation),
             'ate_se3': absolute_trajectory_error(estimate, truth, 'se3'),
             'scale': umeyama(estimate[:, :3, 3], truth[:, :3, 3], with_scale=True).scale,
-            'path': float(np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).sum()),
+            'path': path,
             'revisits': revisits(truth),
         }
 

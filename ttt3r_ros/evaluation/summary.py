@@ -18,6 +18,7 @@ from ttt3r_ros.evaluation.paper import Published
 from ttt3r_ros.evaluation.report import (
     COLUMNS,
     CURVES,
+    SPREADS,
     curve_table,
     detail_table,
     problem_list,
@@ -93,9 +94,9 @@ def _scored(results: Sequence[Result]) -> str:
     return line
 
 
-def _drawn_values(results: Sequence[Result]) -> list[str]:
+def _drawn_values(results: Sequence[Result], wanted: Sequence[str] = CURVES) -> list[str]:
     known = {name for result in results for score in result.scores for name in score.values}
-    return [name for name in CURVES if name in known]
+    return [name for name in wanted if name in known]
 
 
 def _spread(results: Sequence[Result]) -> list[str]:
@@ -104,7 +105,7 @@ def _spread(results: Sequence[Result]) -> list[str]:
         return []
     frames = lengths_of(results)[-1]
     lines = []
-    for value in _drawn_values(results):
+    for value in _drawn_values(results, (*CURVES, *SPREADS)):
         lines += [f'{COLUMNS[value][0]} of the single sequences after {frames} frames:', '']
         lines += [*spread_table(results, frames, value), '']
     return lines

@@ -138,6 +138,20 @@ def relative_pose_error(
     return RelativeError(float(translation), float(np.sqrt(np.mean(rotation_angle(error) ** 2))))
 
 
+def mean_rotation_error(estimate: Transform, truth: Transform) -> float:
+    """
+    Compute by how much the camera is turned wrongly, on average, since the first frame.
+
+    Unlike the position's, this error needs no alignment.
+
+    :param estimate: `T_world_camera` [N, 4, 4]
+    :param truth: the same frames' true poses [N, 4, 4]
+    :return: radians
+    """
+    turned, truly = inverse(estimate[:1]) @ estimate, inverse(truth[:1]) @ truth
+    return float(np.mean(rotation_angle(inverse(truly) @ turned)))
+
+
 def revisits(truth: Transform) -> float:
     """
     Tell how much a trajectory loops.

@@ -18,31 +18,35 @@ from ttt3r_ros.synthetic.sequence import SyntheticSequence, render_sequence
 from ttt3r_ros.synthetic.settings import held_out_seed
 
 LENGTHS = (8, 16, 32, 64, 100, 200, 300, 500, 700, 1000)
-SIZE = (240, 180)  # pixels
+SIZE = (240, 180)  # width and height, pixels, unless another is asked for
 _FIRST_SEED = 5000  # of the held-out ones; validation during training takes the first
 
 
-def synthetic_recordings(count: int, frames: int, store: Path) -> list[Recording]:
+def synthetic_recordings(
+    count: int, frames: int, store: Path, size: tuple[int, int] = SIZE
+) -> list[Recording]:
     """
     List sequences in rooms that training never sees.
 
     :param count: of sequences
     :param frames: of each
     :param store: folder in which rendered sequences are kept for the next run
+    :param size: width and height, pixels
     """
     return [
-        Recording(f'room-{index}', partial(_open, index, frames, store)) for index in range(count)
+        Recording(f'room-{index}', partial(_open, index, frames, store, size))
+        for index in range(count)
     ]
 
 
-def fingerprint() -> str:
+def fingerprint(size: tuple[int, int] = SIZE) -> str:
     """Identify what the generator makes: its pictures change when it does."""
-    picture = render_sequence(held_out_seed(_FIRST_SEED), 1, *SIZE).rgb
+    picture = render_sequence(held_out_seed(_FIRST_SEED), 1, *size).rgb
     return hashlib.sha256(picture.tobytes()).hexdigest()[:8]
 
 
-def _open(index: int, frames: int, store: Path) -> FrameList:
-    made = _rendered(held_out_seed(_FIRST_SEED + index), frames, store)
+def _open(index: int, frames: int, store: Path, size: tuple[int, int]) -> FrameList:
+    made = _rendered(held_out_seed(_FIRST_SEED + index), frames, store, size)
     return FrameList(
         f'room-{index}',
         [
@@ -59,17 +63,17 @@ def _open(index: int, frames: int, store: Path) -> FrameList:
     )
 
 
-def _rendered(seed: int, frames: int, store: Path) -> SyntheticSequence:
+def _rendered(seed: int, frames: int, store: Path, size: tuple[int, int]) -> SyntheticSequence:
     """
     Render a sequence, or take it from the store if its first frame is still made the same.
 
     Stored arrays are mapped into memory, not read: many long sequences are open at a time.
     """
-    folder = store / f'{seed}-{frames}-{SIZE[0]}x{SIZE[1]}'
+    folder = store / f'{seed}-{frames}-{size[0]}x{size[1]}'
     rgb, depth, poses = (folder / f'{name}.npy' for name in ('rgb', 'depth', 'poses'))
-    first = render_sequence(seed, 1, *SIZE)
+    first = render_sequence(seed, 1, *size)
     if not (poses.is_file() and np.array_equal(_mapped(rgb)[0], first.rgb[0])):
-        made = render_sequence(seed, frames, *SIZE)
+        made = render_sequence(seed, frames, *size)
         folder.mkdir(parents=True, exist_ok=True)
         poses.unlink(missing_ok=True)  # it is written last: where it is, the sequence is whole
         _save(rgb, made.rgb)
