@@ -31,6 +31,9 @@ from ttt3r_ros.node.statistics import Statistics
 
 _INFO_PATIENCE = 0.5  # seconds that the first image waits for camera_info
 _IN_FLIGHT = 50  # images of a queue that may wait to be taken from DDS, which counts no loss
+# Later than Humble, callbacks may ask for each message's number and publisher; without these,
+# images that are lost in transport are not counted.
+_TELLS_INFO = hasattr(Subscription, 'CallbackType')
 _DEPTH = 10  # images that may wait in DDS without a queue, while Python is busy
 
 
@@ -132,7 +135,7 @@ class ImageReceiver:
         images = self._node.create_subscription(
             kind,
             self.topic,
-            self._on_image,
+            self._on_image if _TELLS_INFO else lambda msg: self._on_image(msg, {}),
             QoSProfile(depth=depth, reliability=policy),
             callback_group=group,
         )

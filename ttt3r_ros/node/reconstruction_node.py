@@ -10,8 +10,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.clock import Clock, JumpThreshold, TimeJump
-from rclpy.clock_type import ClockType
+from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn as Result
@@ -22,6 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.node.bond import create_bond
+from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
 from ttt3r_ros.node.memory import give_back_memory
@@ -92,7 +92,7 @@ class ReconstructionNode(LifecycleNode):
             1.0,
             self._publish_diagnostics,
             callback_group=MutuallyExclusiveCallbackGroup(),
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
+            clock=steady_clock(),
         )
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(
@@ -179,7 +179,7 @@ class ReconstructionNode(LifecycleNode):
             1.0 / self._config.map_rate,
             self._publish_map,
             callback_group=MutuallyExclusiveCallbackGroup(),
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
+            clock=steady_clock(),
         )
         self._bond = create_bond(self)
         self.get_logger().info(f'waiting for images on {self._receiver.topic}')

@@ -14,8 +14,6 @@ import time
 import cv2
 from nav_msgs.msg import Odometry
 import rclpy
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -28,6 +26,7 @@ from std_msgs.msg import Header
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.io.frames import Frame, Sequence
 from ttt3r_ros.io.sequence import open_sequence
+from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.conversions import (
     NANOSECONDS,
     camera_info_message,
@@ -114,7 +113,7 @@ class SequencePlayer(Node):
         self._wait_for_listeners()
         played: list[int] = []
         log: list[str] = []
-        wall = Clock(clock_type=ClockType.STEADY_TIME)
+        wall = steady_clock()
         begin, before = wall.now(), 0.0
         for frame, elapsed in self._timed_frames():
             if elapsed < before:
