@@ -47,6 +47,7 @@ from ttt3r_ros.synthetic.sequence import render_sequence
 RATE = 20.0  # Hz
 _PATIENCE = 240.0  # seconds for the start
 _SETTLE = 5.0  # seconds to find each other, and for the last images and diagnostics
+_MAP = 100_000  # voxels
 _GUESTS = 5  # listeners at once, at most
 _STAY = 3.0  # seconds between two arrivals or departures
 _SLOPE_LIMIT = 2.0  # MB/h
@@ -197,6 +198,8 @@ class Soak:
         command = [sys.executable, '-m', 'ttt3r_ros.node.main', '--ros-args']
         # Reliable, so that an image is lost in the node only, where it is counted.
         command += ['-p', 'image_qos:=reliable']
+        # A map that is full after the warm-up: until then it takes the more, the more it holds.
+        command += ['-p', f'max_map_points:={_MAP}']
         environment = {**os.environ, 'ROS_DOMAIN_ID': str(self._domain), 'OMP_NUM_THREADS': '1'}
         with self._log.open('wb') as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 _BITS = 21  # per axis of a voxel's key; with 2 cm voxels the map may extend 20 km each way
 _HALF = 1 << (_BITS - 1)
+_AT_ONCE = 50  # when full, a part of the map so small makes room at once: to choose it takes long
 
 
 class VoxelMap:
@@ -31,14 +32,24 @@ class VoxelMap:
         self.clear()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
+
+    @property
+    def _keys(self) -> NDArray[np.int64]:
+        return self._lists[0][0, : self._count]
+
+    @property
+    def _rows(self) -> NDArray[np.int64]:
+        return self._lists[0][1, : self._count]
 
     def clear(self) -> None:
         """Forget everything."""
-        # Voxels are listed by rising key; each has a row in the tables, which never moves.
-        self._keys = np.empty(0, np.int64)
-        self._rows = np.empty(0, np.int64)
+        # Voxels are listed by rising key; each has a row in the tables, which never moves. The
+        # list of keys and rows changes by being written anew, into the other of two buffers.
         # Filled, not np.zeros: their memory is taken now, and does not grow with the map.
+        self._lists = [np.full((2, self._max_points), 0, np.int64) for _ in range(2)]
+        self._kept = np.full(self._max_points, 0, np.bool_)
+        self._count = 0
         self._values = np.full((self._max_points, 6), 0, np.float32)  # mean position and colour
         self._weights = np.full(self._max_points, 0, np.float64)
         self._last_seen = np.full(self._max_points, 0, np.int64)  # number of that `add`
@@ -86,7 +97,7 @@ class VoxelMap:
 
     def points(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Return positions in metres [M, 3] and RGB colours [M, 3]."""
-        values = self._values[np.sort(self._rows)]
+        values = self._values[self._weights > 0]
         return values[:, :3].copy(), np.rint(values[:, 3:]).astype(np.uint8)
 
     def _find_rows(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -97,24 +108,46 @@ class VoxelMap:
         new = keys[~known]
         if len(new):
             self._last_seen[self._rows[places[known]]] = self._adds  # not to be dropped now
-            self._drop(len(self._keys) + len(new) - self._max_points)
+            self._drop(self._count + len(new) - self._max_points)
             rows, self._free = self._free[: len(new)], self._free[len(new) :]
-            places = np.searchsorted(self._keys, new)
-            self._keys = np.insert(self._keys, places, new)
-            self._rows = np.insert(self._rows, places, rows)
+            self._insert(new, rows)
         return self._rows[np.searchsorted(self._keys, keys)]
+
+    def _insert(self, keys: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """List new voxels, by rising key."""
+        places = np.searchsorted(self._keys, keys) + np.arange(len(keys))
+        before, after = self._lists
+        total = self._count + len(keys)
+        kept = self._kept[:total]
+        kept[:] = True
+        kept[places] = False
+        for old, new, added in zip(before, after, (keys, rows), strict=True):
+            new[:total][kept] = old[: self._count]
+            new[places] = added
+        self._lists, self._count = [after, before], total
 
     def _drop(self, count: int) -> None:
         """Give up the voxels that were not seen for longest, among these those seen least."""
         if count <= 0:
             return
         merit = self._last_seen[self._rows] << 31 | self._times_seen[self._rows]
-        dropped = np.argpartition(merit, count - 1)[:count]
+        at_once = max(count, self._max_points // _AT_ONCE)
+        dropped = np.argpartition(merit, at_once - 1)[:at_once]
+        out_of_sight = merit[dropped] < self._adds << 31
+        if np.count_nonzero(out_of_sight) >= count:
+            dropped = dropped[out_of_sight]
+        else:
+            dropped = np.argpartition(merit, count - 1)[:count]
         rows = self._rows[dropped]
         self._weights[rows], self._values[rows], self._times_seen[rows] = 0, 0, 0
         self._free = np.concatenate([self._free, rows])
-        self._keys = np.delete(self._keys, dropped)
-        self._rows = np.delete(self._rows, dropped)
+        before, after = self._lists
+        kept = self._kept[: self._count]
+        kept[:] = True
+        kept[dropped] = False
+        left = self._count - len(dropped)
+        np.compress(kept, before[:, : self._count], axis=1, out=after[:, :left])
+        self._lists, self._count = [after, before], left
 
 
 def _keys(cells: NDArray[np.float64]) -> NDArray[np.int64]:
