@@ -188,9 +188,7 @@ class Soak:
     :param domain: of ROS; by default any
     """
 
-    def __init__(
-        self, folder: Path, images: NDArray[np.uint8], domain: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, images: NDArray[np.uint8], domain: int | None = None) -> None:
         self._images = [*images, *images[-2:0:-1]]
         self._outcome = Outcome()
         self._domain = domain or random.SystemRandom().randint(1, 101)
