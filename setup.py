@@ -20,7 +20,8 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
-        (f'share/{NAME}/config', files('config/*')),
+        (f'share/{NAME}/config', files('config/*.*')),
+        (f'share/{NAME}/config/sros2', files('config/sros2/*')),
         (f'share/{NAME}/launch', files('launch/*.launch.py')),
     ],
     entry_points={

@@ -49,8 +49,14 @@ ARGUMENTS = {
         'false where a lifecycle manager configures the node.',
         ['true', 'false'],
     ),
+    'respawn': (
+        'true',
+        'Start the node again, 1 s after it has ended for whatever reason.',
+        ['true', 'false'],
+    ),
     'rviz': ('false', 'Show the result in RViz.', ['true', 'false']),
 }
+RESPAWN_DELAY = 1.0  # seconds, so that a node that cannot start does not take the machine
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -74,6 +80,8 @@ def nodes(context: LaunchContext) -> list[Node]:
             name='ttt3r',
             parameters=[params_file(arguments['params']), overrides(arguments)],
             remappings=remappings,
+            respawn=arguments['respawn'] == 'true',
+            respawn_delay=RESPAWN_DELAY,
             **common,
         )
     ]

@@ -40,6 +40,11 @@ PASSED = {
     ),
     'input_queue': ('100', 'Images that may wait; 0: the newest wins, others are dropped.', None),
     'namespace': ('', 'Namespace of all topics and nodes.', None),
+    'respawn': (
+        'false',
+        'Start the node again after it has ended; the map begins anew in the midst of the bag.',
+        ['true', 'false'],
+    ),
     'rviz': ('false', 'Show the result in RViz.', ['true', 'false']),
 }
 

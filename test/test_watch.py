@@ -17,15 +17,20 @@ def images():
     return list(render_sequence(2**40 + 11, 24, 160, 120).rgb)
 
 
+def noise(like):
+    return np.random.default_rng(1).integers(0, 256, like.shape, np.uint8)
+
+
+@pytest.mark.parametrize('strange', [np.zeros_like, noise])
 @pytest.mark.parametrize('source', ['network', 'pnp'])
-def test_a_dark_view_leaves_no_trace(images, source):
-    """With the shipped weights: 40 black frames in the midst change nothing of what follows."""
+def test_a_view_of_nothing_leaves_no_trace(images, source, strange):
+    """With the shipped weights: 40 frames of it in the midst change nothing of what follows."""
     whole, broken = (Reconstructor(ReconstructorConfig(pose_source=source)) for _ in range(2))
     wanted = [whole.add(image) for image in images]
     for image in images[:15]:
         before = broken.add(image)
     for _ in range(40):
-        lost = broken.add(np.zeros_like(images[0]))
+        lost = broken.add(strange(images[0]))
         assert lost.tracking.status == 'lost'
         np.testing.assert_array_equal(lost.T_world_camera, before.T_world_camera)
     for image, view in zip(images[15:], wanted[15:], strict=True):
@@ -38,6 +43,14 @@ def test_a_view_without_contrast_shows_nothing(images, level):
     assert shows_nothing(noise.clip(0, 255).astype(np.uint8))
     assert not any(shows_nothing(image) for image in images)
     assert not shows_nothing((images[0] // 4).astype(np.uint8))
+
+
+@pytest.mark.parametrize('deviation', [10, 100])
+def test_noise_shows_nothing(images, deviation):
+    grain = np.random.default_rng(0).normal(120, deviation, images[0].shape)
+    assert shows_nothing(grain.clip(0, 255).astype(np.uint8))
+    grainy = images[0] + 0.2 * (grain - 120)
+    assert not shows_nothing(grainy.clip(0, 255).astype(np.uint8))
 
 
 def test_what_is_usual_is_not_learnt_from_what_is_lost():

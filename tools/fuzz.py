@@ -68,7 +68,9 @@ def fuzz(name: str, cases: int, corpus: Path) -> int:
         print('fuzz: atheris is needed: pip install atheris', file=sys.stderr)
         return 1
     with atheris.instrument_imports(include=['ttt3r_ros', 'rosbags']):
+        from remembered import remember_types
         from targets import TARGETS
+    remember_types()
     limit_memory()
     folder = corpus / name
     folder.mkdir(parents=True, exist_ok=True)

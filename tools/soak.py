@@ -186,12 +186,13 @@ class Soak:
 
     :param folder: for the node's log
     :param images: shown forth and back [T, H, W, 3]
+    :param domain: of ROS; by default any
     """
 
-    def __init__(self, folder: Path, images: NDArray[np.uint8]) -> None:
+    def __init__(self, folder: Path, images: NDArray[np.uint8], domain: int | None = None) -> None:
         self._images = [*images, *images[-2:0:-1]]
         self._outcome = Outcome()
-        self._domain = random.SystemRandom().randint(1, 101)
+        self._domain = domain or random.SystemRandom().randint(1, 101)
         self._log = folder / 'node.log'
         # Of other processes of the machine nothing is heard.
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
@@ -272,6 +273,11 @@ class Soak:
                 self._outcome.values = {item.key: item.value for item in status.values}
 
 
+def walk() -> NDArray[np.uint8]:
+    """Return images of a walk through a made room [T, H, W, 3]."""
+    return render_sequence(2**40 + 11, 100, 320, 240).rgb
+
+
 def read_process(pid: int, at: float) -> Sample:
     """Read memory, threads and open files of a process."""
     folder = Path('/proc') / str(pid)
@@ -326,9 +332,8 @@ def main() -> int:
     parser.add_argument('minutes', type=float)
     parser.add_argument('--out', type=Path, help='write all samples to this file (JSON)')
     arguments = parser.parse_args()
-    images = render_sequence(2**40 + 11, 100, 320, 240).rgb
     with tempfile.TemporaryDirectory() as folder:
-        outcome = Soak(Path(folder), images).run(arguments.minutes)
+        outcome = Soak(Path(folder), walk()).run(arguments.minutes)
     lines, wrong = judge(outcome, arguments.minutes)
     print('\n'.join([*lines, *(f'WRONG: {problem}' for problem in wrong)]))
     if arguments.out:

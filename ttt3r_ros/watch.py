@@ -1,4 +1,4 @@
-"""Tells when nothing can be seen: no contrast, or the network's confidence has collapsed."""
+"""Tells when nothing can be seen: no contrast, mere noise, or a collapse of confidence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_CONTRAST = 8  # levels of green between the darkest and the brightest twentieth
+_LEAST_LIKENESS = 0.3  # of neighbouring pixels; rooms and recordings have 0.87 and more, noise 0.1
 _FRAMES = 60  # whose confidence is taken as usual
 _LEAST = 10  # of them, before anything can be called unusual
 _COLLAPSED = 0.2  # of what is usual, above the 1 that every pixel has
@@ -15,12 +16,20 @@ _COLLAPSED = 0.2  # of what is usual, above the 1 that every pixel has
 
 def shows_nothing(image: NDArray[np.uint8]) -> bool:
     """
-    Tell a covered, dark or blinded camera by its lack of contrast.
+    Tell a covered, dark or blinded camera by its lack of contrast, and a broken one by its noise.
 
     :param image: RGB as the network sees it [h, w, 3]
     """
     low, high = np.percentile(image[..., 1], [5, 95])
-    return bool(high - low < _LEAST_CONTRAST)
+    return bool(high - low < _LEAST_CONTRAST) or _likeness(image) < _LEAST_LIKENESS
+
+
+def _likeness(image: NDArray[np.uint8]) -> float:
+    """Return the correlation of each pixel with its neighbour, along rows or columns."""
+    green = image[..., 1].astype(np.float32)
+    green -= green.mean()
+    along = ((green[:, 1:] * green[:, :-1]).mean(), (green[1:] * green[:-1]).mean())
+    return float(max(along) / max(green.var(), 1e-6))
 
 
 class ConfidenceWatch:

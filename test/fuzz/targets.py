@@ -7,10 +7,12 @@ and a few changes of it.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from itertools import islice
+import os
 from pathlib import Path
 import shutil
 import struct
@@ -46,7 +48,20 @@ CONFIGS = (ReconstructorConfig, NodeConfig, TrackerConfig, NetworkConfig, Player
 _FRAMES = 3  # read of a recording
 _DECODE = choose_decoder()[1]
 _MEMORY = Path('/dev/shm')
-FOLDER = Path(tempfile.mkdtemp(prefix='ttt3r_fuzz_', dir=_MEMORY if _MEMORY.is_dir() else None))
+
+
+def _own_folder() -> Path:
+    """Make a folder in memory, and remove those of processes that were killed."""
+    base = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
+    for left in base.glob('ttt3r_fuzz_*_*'):
+        if not Path('/proc', left.name.split('_')[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f'ttt3r_fuzz_{os.getpid()}_', dir=base))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+FOLDER = _own_folder()
 
 
 class Reader:

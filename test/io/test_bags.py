@@ -100,6 +100,16 @@ def test_cut_off_bags_are_named(bag, share):
         list(open_sequence(bag, **TRUTH))
 
 
+def test_a_bag_whose_own_image_type_lacks_a_field(tmp_path, recording):
+    write_bag(tmp_path / 'bag', recording, storage='mcap')
+    file = storage_file(tmp_path / 'bag')
+    file.write_bytes(file.read_bytes().replace(b'string encoding', b'string encodinx'))
+    frame = next(iter(open_sequence(file, topic=IMAGE_TOPIC, depth_topic=DEPTH_TOPIC)))
+    for load in (frame.image, frame.depth):
+        with pytest.raises(DatasetError, match="no attribute 'encoding'"):
+            load()
+
+
 def test_broken_metadata_are_named(bag):
     (bag / 'metadata.yaml').write_text('rosbag2_bagfile_information: {version: 5}')
     with pytest.raises(DatasetError, match=str(bag)):

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 
+import cv2
 from faults import environment
-from harness import image
+from harness import image, picture
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 import pytest
@@ -143,6 +144,32 @@ main.main(['--ros-args', '-p', 'autostart:=false'])
     assert process.returncode == status, said
     assert took < limit, f'{took:.1f} s'
     assert words in said
+
+
+def test_a_signal_while_the_player_publishes_is_no_failure(system, tmp_path):
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / f'{index}.png'), picture(index))
+    code = f"""
+import rclpy
+from ttt3r_ros.node import sequence_player
+publish = sequence_player.SequencePlayer._publish
+def interrupted(self, msg):
+    rclpy.shutdown()  # what the handler of a signal does, in the midst of it
+    publish(self, msg)
+sequence_player.SequencePlayer._publish = interrupted
+sequence_player.main(['--ros-args', '-p', 'input:={tmp_path}', '-p', 'rate:=10.0'])
+"""
+    command = [sys.executable, '-c', code]
+    player = subprocess.run(
+        command,
+        env=environment(system.domain),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    assert player.returncode == 0, player.stderr
+    assert 'Traceback' not in player.stderr
 
 
 def test_nothing_is_left_behind_in_shared_memory(system):

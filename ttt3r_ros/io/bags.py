@@ -98,16 +98,23 @@ class Bag(Sequence):
         return partial(self._depth, message, index)
 
     def _image(self, message: Any, index: int) -> ColorImage:
-        try:
+        with _decoding(f'{self._path}: {self._topic}, image {index}'):
             return ros_messages.rgb_image(message)
-        except ImageError as error:
-            raise DatasetError(f'{self._path}: {self._topic}, image {index}: {error}') from error
 
     def _depth(self, message: Any, index: int) -> DepthImage:
-        try:
+        with _decoding(f'{self._path}: {self._depth_topic}, {index}'):
             return ros_messages.depth_image(message)
-        except ImageError as error:
-            raise DatasetError(f'{self._path}: {self._depth_topic}, {index}: {error}') from error
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[None]:
+    """Name what cannot be decoded: a bag defines its types, and may leave fields out."""
+    try:
+        yield
+    except ImageError as error:
+        raise DatasetError(f'{where}: {error}') from error
+    except Exception as error:
+        raise DatasetError(f'{where} is not what its type says: {error!r}') from error
 
 
 def _storage(path: Path) -> Path:

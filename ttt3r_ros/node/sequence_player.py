@@ -224,6 +224,9 @@ def main(args: list[str] | None = None) -> None:
         player.get_logger().info(f'{count} images played')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:  # that of rclpy, where the signal came while it published
+        if rclpy.ok():
+            raise
     rclpy.try_shutdown()
     # The work is done: a signal to all, as launch sends it, must not turn that into a failure.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
