@@ -11,6 +11,7 @@ from faults import environment
 from harness import image
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from node_processes import START
 import pytest
 from std_srvs.srv import SetBool
 
@@ -42,7 +43,7 @@ def test_a_signal_ends_the_node_while_it_is_configured(system, number):
     process = system.start(autostart=False, wait='')
     client = system.client
     change = client.node.create_client(ChangeState, 'ttt3r/change_state')
-    assert change.wait_for_service(60)
+    assert change.wait_for_service(START)
     done = change.call_async(request(Transition.TRANSITION_CONFIGURE))
     client.until(
         lambda: (
@@ -83,7 +84,7 @@ def test_after_sudden_death_a_new_node_tracks_within_three_seconds_of_its_weight
     again.says('network loaded')
     loaded, index = time.monotonic(), 0
     while len(client.received['odometry']) < 2:
-        assert time.monotonic() < loaded + 60
+        assert time.monotonic() < loaded + START
         client.send(image(index, 20.0 + 0.05 * index))
         index += 1
         time.sleep(0.05)
@@ -137,7 +138,7 @@ main.main(['--ros-args', '-p', 'autostart:=false'])
         time.sleep(0.5)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=START)
         took = time.monotonic() - began
     status, limit, words = HANGS[hang]
     assert process.returncode == status, said
