@@ -51,7 +51,7 @@ soak: environment  ## Run the real node for MINUTES with listeners that come and
 fuzz: test-environment  ## Fuzz each reader of foreign data with CASES cases (needs atheris: pip install it)
 	@for target in $$(ls test/fuzz/corpus); do nice -n 10 $(BIN)/python tools/fuzz.py run $$target $(CASES) || exit 1; done
 
-mutate: test-environment  ## Take each promised behaviour out and see a test fail (an hour); RESULTS=FILE resumes
+mutate: test-environment  ## Take each promise out of the node and see a test fail; goes on with RESULTS=FILE
 	@$(BIN)/python tools/mutate.py --check-clean $(if $(RESULTS),--results $(RESULTS))
 
 train: environment  ## Train the small model in RUN, from START_FROM or from nothing; resumes

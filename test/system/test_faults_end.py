@@ -1,5 +1,7 @@
 """Ends in the states that test_lifecycle.py leaves out, sudden death, and what is left behind."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import signal
@@ -114,26 +116,44 @@ def test_segments_whose_creator_was_killed_do_not_stop_a_start(system):
 
 # What may never come back at the end: without, and with the interpreter's lock held.
 HANGS = {
-    'import time; time.sleep(100)': (0, 2.0, ''),
-    'import ctypes; ctypes.PyDLL(None).sleep(100)': (1, 8.0, 'in destroy_node'),
+    'time.sleep(100)': (0, 2.0, ''),
+    'ctypes.PyDLL(None).sleep(100)': (1, 8.0, 'in destroy_node'),
 }
+
+
+@contextmanager
+def patched(domain: int, patch: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Run the node in a process in which something has been replaced."""
+    code = f"""
+import ctypes, sys, time
+from ttt3r_ros import reconstructor
+from ttt3r_ros.node import main, reconstruction_node
+def hang(*_, **__):
+    print('it hangs', file=sys.stderr, flush=True)
+    time.sleep(1000)
+{patch}
+main.main(['--ros-args', *sys.argv[1:]])
+"""
+    with subprocess.Popen(
+        [sys.executable, '-c', code, *arguments],
+        env=environment(domain),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize('hang', HANGS)
 def test_the_end_comes_even_if_the_middleware_does_not_let_go(system, hang):
-    code = f"""
-from ttt3r_ros.node import main, reconstruction_node
+    patch = f"""
 def destroy_node(self):
     {hang}
 reconstruction_node.ReconstructionNode.destroy_node = destroy_node
-main.main(['--ros-args', '-p', 'autostart:=false'])
 """
-    with subprocess.Popen(
-        [sys.executable, '-c', code],
-        env=environment(system.domain),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with patched(system.domain, patch, '-p', 'autostart:=false') as process:
         system.client.until(lambda: 'ttt3r' in system.client.node.get_node_names(), 'the node')
         time.sleep(0.5)
         began = time.monotonic()
@@ -144,6 +164,20 @@ main.main(['--ros-args', '-p', 'autostart:=false'])
     assert process.returncode == status, said
     assert took < limit, f'{took:.1f} s'
     assert words in said
+
+
+@pytest.mark.parametrize(
+    'hanging', ['reconstructor.load_network', 'reconstructor.Reconstructor.add']
+)
+def test_the_end_waits_neither_for_the_weights_nor_for_a_frame(system, hanging):
+    with patched(system.domain, f'{hanging} = hang', '-p', 'image_qos:=reliable') as process:
+        if hanging.endswith('add'):
+            system.client.send(image(0, 10.0))
+        while 'it hangs' not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=START)
+    assert process.returncode == 0, said  # 1 if the end had to be forced
 
 
 def test_nothing_is_left_behind_in_shared_memory(system):
