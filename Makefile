@@ -11,13 +11,14 @@ SECTIONS ?=
 OUT ?= demo_out
 MINUTES ?= 60
 CASES ?= 100000
+RESULTS ?=
 RUN ?= training_runs/small
 START_FROM ?=
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-system test-jazzy test-full bench soak fuzz train lint environment test-environment lock
+.PHONY: help demo report test test-system test-jazzy test-full bench soak fuzz mutate train lint environment test-environment lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +50,9 @@ soak: environment  ## Run the real node for MINUTES with listeners that come and
 
 fuzz: test-environment  ## Fuzz each reader of foreign data with CASES cases (needs atheris: pip install it)
 	@for target in $$(ls test/fuzz/corpus); do nice -n 10 $(BIN)/python tools/fuzz.py run $$target $(CASES) || exit 1; done
+
+mutate: test-environment  ## Take each promise out of the node and see a test fail; goes on with RESULTS=FILE
+	@$(BIN)/python tools/mutate.py --check-clean $(if $(RESULTS),--results $(RESULTS))
 
 train: environment  ## Train the small model in RUN, from START_FROM or from nothing; resumes
 	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) $(if $(START_FROM),--start-from $(START_FROM))

@@ -174,7 +174,7 @@ def measure(
     :param cores: processors that the node may use
     :param parameters: of the node
     """
-    domain = random.SystemRandom().randint(1, 101)
+    domain = random.SystemRandom().randint(91, 101)
     camera = Camera(recording)
     with tempfile.TemporaryDirectory() as folder, listening_client(domain) as (node, heard):
         log = Path(folder) / 'node.log'
@@ -205,7 +205,7 @@ def soak(
     cores: set[int], frames: int, every: int, recording: Path | None, **parameters: Any
 ) -> Iterator[dict[str, float]]:
     """Send each image when the one before is done; say what it takes, every so many."""
-    domain = random.SystemRandom().randint(1, 101)
+    domain = random.SystemRandom().randint(91, 101)
     camera = Camera(recording)
     with tempfile.TemporaryDirectory() as folder, listening_client(domain) as (node, heard):
         log = Path(folder) / 'node.log'

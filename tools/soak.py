@@ -186,13 +186,13 @@ class Soak:
 
     :param folder: for the node's log
     :param images: shown forth and back [T, H, W, 3]
-    :param domain: of ROS; by default any
+    :param domain: of ROS; by default any that no test uses
     """
 
     def __init__(self, folder: Path, images: NDArray[np.uint8], domain: int | None = None) -> None:
         self._images = [*images, *images[-2:0:-1]]
         self._outcome = Outcome()
-        self._domain = domain or random.SystemRandom().randint(1, 101)
+        self._domain = domain or random.SystemRandom().randint(91, 101)
         self._log = folder / 'node.log'
         # Of other processes of the machine nothing is heard.
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'

@@ -75,7 +75,8 @@ def test_grey_becomes_three_equal_channels(encoding):
 @pytest.mark.parametrize('big_endian', [False, True])
 def test_sixteen_bits_are_scaled_in_either_byte_order(big_endian):
     grey = smooth_rgb()[..., 0]
-    wide = (grey.astype(np.uint16) * 257).astype('>u2' if big_endian else '<u2')
+    # The lower byte is another than the upper one, or their order would not matter.
+    wide = (grey.astype(np.uint16) * 256 + 255 - grey).astype('>u2' if big_endian else '<u2')
     msg = message(wide, 'mono16', pad=2)
     msg.is_bigendian = int(big_endian)
     rgb = to_rgb(msg, DECODER)

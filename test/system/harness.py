@@ -138,7 +138,9 @@ class Client:
 
     def send_until(self, condition: Callable[[], Any], images: Iterator[Any], what: str) -> None:
         """Send image after image, each when the last has come back as odometry, until it holds."""
+        deadline = time.monotonic() + START
         for message in images:
+            assert time.monotonic() < deadline, f'waited {START:.0f} s for {what}'
             self.send(message)
             self.wait_for_stamp('odometry', seconds(message.header.stamp))
             for _ in range(60):

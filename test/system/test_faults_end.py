@@ -1,5 +1,7 @@
 """Ends in the states that test_lifecycle.py leaves out, sudden death, and what is left behind."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import signal
@@ -12,6 +14,7 @@ from faults import environment
 from harness import image, picture
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from node_processes import START
 import pytest
 from std_srvs.srv import SetBool
 
@@ -43,7 +46,7 @@ def test_a_signal_ends_the_node_while_it_is_configured(system, number):
     process = system.start(autostart=False, wait='')
     client = system.client
     change = client.node.create_client(ChangeState, 'ttt3r/change_state')
-    assert change.wait_for_service(60)
+    assert change.wait_for_service(START)
     done = change.call_async(request(Transition.TRANSITION_CONFIGURE))
     client.until(
         lambda: (
@@ -84,7 +87,7 @@ def test_after_sudden_death_a_new_node_tracks_within_three_seconds_of_its_weight
     again.says('network loaded')
     loaded, index = time.monotonic(), 0
     while len(client.received['odometry']) < 2:
-        assert time.monotonic() < loaded + 60
+        assert time.monotonic() < loaded + START
         client.send(image(index, 20.0 + 0.05 * index))
         index += 1
         time.sleep(0.05)
@@ -114,31 +117,49 @@ def test_segments_whose_creator_was_killed_do_not_stop_a_start(system):
 
 # What may never come back at the end: without, and with the interpreter's lock held.
 HANGS = {
-    'import time; time.sleep(100)': (0, 2.0, ''),
-    'import ctypes; ctypes.PyDLL(None).sleep(100)': (1, 8.0, 'in destroy_node'),
+    'time.sleep(100)': (0, 2.0, ''),
+    'ctypes.PyDLL(None).sleep(100)': (1, 8.0, 'in destroy_node'),
 }
+
+
+@contextmanager
+def patched(domain: int, patch: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Run the node in a process in which something has been replaced."""
+    code = f"""
+import ctypes, sys, time
+from ttt3r_ros import reconstructor
+from ttt3r_ros.node import main, reconstruction_node
+def hang(*_, **__):
+    print('it hangs', file=sys.stderr, flush=True)
+    time.sleep(1000)
+{patch}
+main.main(['--ros-args', *sys.argv[1:]])
+"""
+    with subprocess.Popen(
+        [sys.executable, '-c', code, *arguments],
+        env=environment(domain),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize('hang', HANGS)
 def test_the_end_comes_even_if_the_middleware_does_not_let_go(system, hang):
-    code = f"""
-from ttt3r_ros.node import main, reconstruction_node
+    patch = f"""
 def destroy_node(self):
     {hang}
 reconstruction_node.ReconstructionNode.destroy_node = destroy_node
-main.main(['--ros-args', '-p', 'autostart:=false'])
 """
-    with subprocess.Popen(
-        [sys.executable, '-c', code],
-        env=environment(system.domain),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with patched(system.domain, patch, '-p', 'autostart:=false') as process:
         system.client.until(lambda: 'ttt3r' in system.client.node.get_node_names(), 'the node')
         time.sleep(0.5)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=START)
         took = time.monotonic() - began
     status, limit, words = HANGS[hang]
     assert process.returncode == status, said
@@ -170,6 +191,20 @@ sequence_player.main(['--ros-args', '-p', 'input:={tmp_path}', '-p', 'rate:=10.0
     )
     assert player.returncode == 0, player.stderr
     assert 'Traceback' not in player.stderr
+
+
+@pytest.mark.parametrize(
+    'hanging', ['reconstructor.load_network', 'reconstructor.Reconstructor.add']
+)
+def test_the_end_waits_neither_for_the_weights_nor_for_a_frame(system, hanging):
+    with patched(system.domain, f'{hanging} = hang', '-p', 'image_qos:=reliable') as process:
+        if hanging.endswith('add'):
+            system.client.send(image(0, 10.0))
+        while 'it hangs' not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=START)
+    assert process.returncode == 0, said  # 1 if the end had to be forced
 
 
 def test_nothing_is_left_behind_in_shared_memory(system):

@@ -65,8 +65,8 @@ def test_a_storm_of_twenty_participants(system):
         return sent == len(client.stamps('odometry')) + reasons
 
     client.until(explained, 'a reason for each image', 20)
-    client.until(lambda: usage(node.pid)[1] <= quiet[1] + 2, 'the end of threads', 60)
-    client.until(lambda: usage(node.pid)[2] <= quiet[2] + 2, 'the end of open files', 60)
+    client.until(lambda: usage(node.pid)[1] <= quiet[1] + 2, 'the end of threads')
+    client.until(lambda: usage(node.pid)[2] <= quiet[2] + 2, 'the end of open files')
 
 
 def test_with_a_load_of_eight_latency_grows_but_no_queue(system):

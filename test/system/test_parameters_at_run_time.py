@@ -48,6 +48,7 @@ def test_every_parameter_is_declared_and_described(client):
     assert set(SETTINGS) <= set(names)
     request = DescribeParameters.Request(names=list(SETTINGS))
     described = client.call('ttt3r/describe_parameters', DescribeParameters, request).descriptors
+    assert [item.name for item in described] == list(SETTINGS)
     for item in described:
         declared = SETTINGS[item.name]
         assert item.description == declared.description

@@ -92,4 +92,5 @@ def test_services_answer_while_frames_are_computed(client):
     client.send(*[image(index, 10.0 + index) for index in range(count)])
     client.wait_for_stamp('odometry', 10.0)
     assert client.call('ttt3r/pause', SetBool, SetBool.Request(data=False)).success
-    assert len(client.received['odometry']) < count
+    # Not only when all were done: that of the last ones may still be on its way.
+    assert len(client.received['odometry']) < count - 50

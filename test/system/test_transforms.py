@@ -1,10 +1,13 @@
 """The frames: names, a robot, odometry of another source, no TF, several cameras, continuity."""
 
+from collections.abc import Callable
 from itertools import count, pairwise
 import threading
 import time
 
+from geometry_msgs.msg import TransformStamped
 from harness import Client, image, stamp
+from harness import seconds as to_seconds
 import numpy as np
 import pytest
 from rclpy.time import Time
@@ -39,13 +42,18 @@ def mount(client: Client, child: str = 'optical', parent: str = 'base_link') -> 
 def edges(client: Client) -> set[tuple[str, str]]:
     """Return a set that the edges of all transforms on /tf will be in."""
     seen: set[tuple[str, str]] = set()
-    client.node.create_subscription(
-        TFMessage,
-        '/tf',
-        lambda msg: seen.update((t.header.frame_id, t.child_frame_id) for t in msg.transforms),
-        1000,
-    )
+    listen_to_tf(client, lambda t: seen.add((t.header.frame_id, t.child_frame_id)))
     return seen
+
+
+def listen_to_tf(client: Client, hear: Callable[[TransformStamped], object]) -> None:
+    """Hear each transform on /tf."""
+
+    def hear_all(message: TFMessage) -> None:
+        for transform in message.transforms:
+            hear(transform)
+
+    client.node.create_subscription(TFMessage, '/tf', hear_all, 1000)
 
 
 def test_a_robot_is_waited_for_and_then_tracked(system):
@@ -82,6 +90,18 @@ def test_a_robot_is_waited_for_and_then_tracked(system):
     assert np.allclose(camera, found @ MOUNTING, atol=1e-9)
 
 
+def wheels(seconds: float) -> np.ndarray:
+    """Return the pose that another source of odometry tells."""
+    start = from_translation_quat([3.0, 1.0, 0.0], [0.8, 0, 0, 0.6])
+    return start @ from_translation_quat([0.1 * (seconds - 20.0), 0, 0], [1, 0, 0, 0])
+
+
+def none_but_the_wheels_tell(heard: list[TransformStamped]) -> bool:
+    told = [t for t in heard if (t.header.frame_id, t.child_frame_id) == ('odom', 'base_link')]
+    found = [transform_from_message(t) for t in told]
+    return np.allclose(found, [wheels(to_seconds(t.header.stamp)) for t in told], atol=1e-6)
+
+
 def test_with_odometry_of_another_source_only_map_to_odom_is_published(system):
     tolerance = 0.5
     system.start(
@@ -93,13 +113,11 @@ def test_with_odometry_of_another_source_only_map_to_odom_is_published(system):
     client.listen_to_diagnostics()
     client.listen_to_tf()
     seen = edges(client)
+    heard_of: list[TransformStamped] = []
+    listen_to_tf(client, heard_of.append)
     mount(client)
     broadcaster = TransformBroadcaster(client.node)
     client.until(lambda: broadcaster.pub_tf.get_subscription_count() >= 2, 'listeners of TF')
-
-    def wheels(seconds: float) -> np.ndarray:
-        start = from_translation_quat([3.0, 1.0, 0.0], [0.8, 0, 0, 0.6])
-        return start @ from_translation_quat([0.1 * (seconds - 20.0), 0, 0], [1, 0, 0, 0])
 
     def drive(begin: float, end: float) -> None:
         for seconds in np.arange(begin, end, 0.05):
@@ -133,6 +151,7 @@ def test_with_odometry_of_another_source_only_map_to_odom_is_published(system):
         assert np.allclose(T_map_odom @ wheels(seconds), anchor @ estimate, atol=1e-6)
     assert not np.allclose(T_map_odom, anchor, atol=1e-3)
     assert seen == {('map', 'odom'), ('odom', 'base_link')}
+    assert none_but_the_wheels_tell(heard_of)
     # The other source stops: nothing is guessed.
     before = client.count('without odometry')
     client.send(image(9, 60.0))
@@ -185,6 +204,8 @@ def test_odom_is_continuous_over_restarts_of_the_state_and_the_level_is_said_onc
     # from where the last one ended.
     steps = [inverse(before) @ after for before, after in pairwise(poses)]
     assert np.allclose(steps[3:6], steps[6:9], atol=1e-4)
+    # A part begins with the last image of the one before, as the first part with its first image.
+    assert np.allclose(steps[1:3], steps[4:6], atol=1e-4)
     ends = [poses[index][:3, 3] for index in (3, 6, 9)]
     assert np.linalg.norm(ends[1] - ends[0]) > 0.1
     assert np.linalg.norm(ends[2] - ends[1]) > 0.1
