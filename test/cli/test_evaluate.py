@@ -139,6 +139,11 @@ def test_the_synthetic_benchmark_renders_once(tmp_path):
     np.save(folder / 'rgb.npy', 255 - pictures)
     assert run(*arguments, '--update-rule', 'ortho') == 0
     np.testing.assert_array_equal(np.load(folder / 'rgb.npy'), pictures)
+    # results of another size stay beside these
+    kept = {path: path.read_bytes() for path in (tmp_path / 'results').iterdir()}
+    assert run(*arguments, '--size', '80x60') == 0
+    assert (tmp_path / 'synthetic-rooms-80x60.md').is_file()
+    assert kept.items() <= {p: p.read_bytes() for p in (tmp_path / 'results').iterdir()}.items()
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def _benchmark(
     what = recordings[0].name if dataset.find is find_any else arguments.dataset
     synthetic = dataset is _SYNTHETIC
     if synthetic:
-        what = 'rooms'
+        what = 'rooms' if arguments.size == SIZE else 'rooms-{}x{}'.format(*arguments.size)
     return make_benchmark(
         arguments.task,
         f'{arguments.task}-{what}{"-short" if short else ""}',
