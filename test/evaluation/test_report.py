@@ -172,8 +172,26 @@ def test_trajectories_depth_and_clouds_are_drawn(tmp_path):
     run = {
         'truth': truth, 'estimate': truth, 'images': np.zeros((7, 12, 16, 3), np.uint8),
         'true_depths': depth, 'depths': np.nan_to_num(depth), 'cloud': cloud, 'true_cloud': cloud,
+        'numbers': np.arange(0, 14, 2),
     }  # fmt: skip
     for draw in (draw_trajectories, draw_depth_strips, draw_clouds):
         path = tmp_path / f'{draw.__name__}.png'
         draw(path, {'cut3r': run, 'ttt3r': run}, 'title')
         assert picture(path).std() > 5
+
+
+def test_strips_show_the_frames_that_all_methods_have(tmp_path):
+    def run(numbers: list[int]) -> dict:
+        depth = np.ones((len(numbers), 12, 16), np.float32)
+        depth += np.reshape(numbers, (-1, 1, 1)) + np.linspace(0, 1, 16, dtype=np.float32)
+        images = np.zeros((len(numbers), 12, 16, 3), np.uint8)
+        kept = {'images': images, 'true_depths': depth, 'depths': 2 * depth}
+        return {**kept, 'numbers': np.array(numbers)}
+
+    path = tmp_path / 'strips.png'
+    draw_depth_strips(path, {'whole': run([0, 4, 8, 12]), 'failed': run([0, 2, 4])}, 'title')
+    both = picture(path)
+    draw_depth_strips(path, {'whole': run([0, 4]), 'failed': run([0, 4])}, 'title')
+    np.testing.assert_array_equal(picture(path), both)
+    draw_depth_strips(path, {'whole': run([1, 5]), 'failed': run([2])}, 'title')
+    assert not path.exists()

@@ -134,6 +134,7 @@ def test_a_strip_keeps_few_pictures_of_a_long_recording():
     assert shades[-1] > 150
     assert len(set(np.diff(shades))) == 1
     np.testing.assert_allclose(kept['depths'], kept['true_depths'], atol=0.05)
+    np.testing.assert_array_equal(kept['numbers'], shades)
 
 
 def test_efficiency_leaves_the_first_frames_out():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,19 @@ def draw_depth_strips(path: Path, runs: Mapping[str, Arrays], title: str) -> Non
     """
     Draw image, true depth and each method's depth (scaled by the median) for some frames.
 
+    These are frames that all methods have: one that failed midway kept others than those that did
+    not. Without any, nothing is drawn.
+
     :param path: of the PNG
-    :param runs: `images`, `true_depths` and `depths` [K, h, w] by method
+    :param runs: `images`, `true_depths` and `depths` [K, h, w] by method, and their `numbers` [K]
     """
     first = next(iter(runs.values()))
-    chosen = np.unique(np.linspace(0, len(first['images']) - 1, _STRIP_LENGTH).astype(int))
+    common = reduce(np.intersect1d, [run['numbers'] for run in runs.values()])
+    if not len(common):
+        path.unlink(missing_ok=True)
+        return
+    shown = common[np.unique(np.linspace(0, len(common) - 1, _STRIP_LENGTH).astype(int))]
+    chosen = np.searchsorted(first['numbers'], shown)
     truth = first['true_depths'][chosen]
     low, high = np.nanpercentile(truth, [2, 98])
     rows: list[tuple[str, NDArray[Any]]] = [
@@ -91,7 +100,8 @@ def draw_depth_strips(path: Path, runs: Mapping[str, Arrays], title: str) -> Non
         ('truth', truth),
     ]
     for method, run in runs.items():
-        depth, true = run['depths'][chosen], run['true_depths'][chosen]
+        own = np.searchsorted(run['numbers'], shown)
+        depth, true = run['depths'][own], run['true_depths'][own]
         scale = np.nanmedian(true) / np.median(depth[np.isfinite(true)])
         rows.append((f'{method}\n× {scale:.2f}', depth * scale))
     height, width = truth.shape[1:]

@@ -186,7 +186,8 @@ class DepthStrip:
     def add(self, frame: Frame, estimate: Estimate, seconds: float) -> None:
         """Keep the frame if it is its turn; the fewer, the more there have been."""
         del seconds
-        truth = frame.depth() if self._count % self._every == 0 else None
+        number = self._count
+        truth = frame.depth() if number % self._every == 0 else None
         self._count += 1
         if truth is None:
             return
@@ -198,6 +199,7 @@ class DepthStrip:
                 cv2.resize(image, size, interpolation=cv2.INTER_AREA),
                 cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST),
                 resize_depth(estimate.points[..., 2], *size),
+                np.array(number),
             )
         )
         if len(self._kept) > _STRIP_LENGTH:
@@ -208,8 +210,8 @@ class DepthStrip:
         return {}
 
     def arrays(self) -> Arrays:
-        """Return images [K, h, w, 3], true and predicted depths in metres [K, h, w]."""
-        names = ('images', 'true_depths', 'depths')
+        """Return images [K, h, w, 3], depths in metres [K, h, w], and the frames' numbers [K]."""
+        names = ('images', 'true_depths', 'depths', 'numbers')
         columns = zip(*self._kept, strict=True)
         return {name: np.stack(list(c)) for name, c in zip(names, columns, strict=False)}
 

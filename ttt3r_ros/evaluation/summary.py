@@ -140,5 +140,6 @@ def _drawings(benchmark: Benchmark, results: Sequence[Result], base: Path) -> li
                 safe = re.sub(r'[^A-Za-z0-9_]+', '-', recording)
                 name = f'{base.name}-{kind}-{safe}.png'
                 draw(base.with_name(name), drawable, recording)
-                lines += [f'![{kind} of {recording}]({name})', '']
+                if base.with_name(name).is_file():
+                    lines += [f'![{kind} of {recording}]({name})', '']
     return lines
