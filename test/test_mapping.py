@@ -128,3 +128,17 @@ def test_bad_settings_are_refused(size, bound):
 def test_shapes_must_belong_together():
     with pytest.raises(ValueError, match='do not belong together'):
         VoxelMap(0.1, 10).add(np.zeros((2, 3)), np.zeros((3, 3), np.uint8), np.ones(2))
+
+
+def test_one_frame_that_nearly_fills_a_nearly_empty_map():
+    def line(count: int, begin: int) -> tuple[np.ndarray, ...]:
+        points = np.full((count, 3), 0.5, np.float32)
+        points[:, 0] += begin + np.arange(count)
+        return points, np.zeros((count, 3), np.uint8), np.ones(count, np.float32)
+
+    cloud = VoxelMap(1.0, 1000)
+    cloud.add(*line(10, 0))
+    cloud.add(*line(995, 100))
+    points, _ = cloud.points()
+    assert set(line(995, 100)[0][:, 0]) <= set(points[:, 0])
+    assert len(cloud) <= 1000

@@ -131,7 +131,7 @@ class VoxelMap:
         if count <= 0:
             return
         merit = self._last_seen[self._rows] << 31 | self._times_seen[self._rows]
-        at_once = max(count, self._max_points // _AT_ONCE)
+        at_once = min(max(count, self._max_points // _AT_ONCE), self._count)
         dropped = np.argpartition(merit, at_once - 1)[:at_once]
         out_of_sight = merit[dropped] < self._adds << 31
         if np.count_nonzero(out_of_sight) >= count:
