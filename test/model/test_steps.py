@@ -52,8 +52,10 @@ def run(network, rule, images):
 
 
 def parts_of(state):
-    previous = () if state.previous is None else state.previous
-    return [state.tokens, state.memory, state.first, *state.rule, *previous]
+    parts = [state.tokens, state.memory, state.first, *state.rule]
+    if state.previous is not None:
+        parts += [*state.previous[:3], *(state.previous.reference or ())]
+    return parts
 
 
 def test_the_check_itself_works():

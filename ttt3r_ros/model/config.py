@@ -26,6 +26,8 @@ class NetworkConfig:
     :param motion_radius: half width of the search for the previous frame's pixels, in half
         resolution pixels; 0 leaves the correlation with the previous frame out
     :param motion_width: hidden channels of the correlation
+    :param motion_alignment: align the image with the previous one, and let the pose head correct
+        the motion that this gives; needs pinhole points
     """
 
     image_size: int = 512
@@ -53,6 +55,7 @@ class NetworkConfig:
     rgb_head: bool = True
     motion_radius: int = 0
     motion_width: int = 96
+    motion_alignment: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -70,6 +73,10 @@ class NetworkConfig:
             (self.stem == 'conv' and patch != 8, f'the conv stem has patches of 8, not {patch}'),
             (self.motion_radius and patch != 8, f'motion needs patches of 8, not {patch}'),
             (self.points == 'pinhole' and self.head != 'dpt', 'pinhole points need the DPT head'),
+            (
+                self.motion_alignment and not (self.motion_radius and self.points == 'pinhole'),
+                'motion_alignment needs motion_radius and pinhole points',
+            ),
         ):
             if wrong:
                 raise ValueError(reason)
@@ -152,5 +159,6 @@ PRESETS: dict[str, NetworkConfig] = {
         rgb_head=False,
         motion_radius=4,
         motion_width=64,
+        motion_alignment=True,
     ),
 }

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from ttt3r_ros.model.alignment import Alignment
 from ttt3r_ros.model.config import NetworkConfig
 
 _POOL = (4, 6)  # rows and columns of the coarse displacement field
 _SHARPNESS = 15.0  # of the softmax over displacements
+_UNITS = (0.035, 0.035, 0.035, 0.015, 0.015, 0.015)  # of a motion, metres and radians
 
 
 class Motion(nn.Module):
@@ -39,6 +41,10 @@ class Motion(nn.Module):
         shifts = [offset * side, [y for y in offset for _ in range(side)]]
         self.register_buffer('shifts', torch.tensor(shifts))
         self.shifts: Tensor
+        if config.motion_alignment:
+            self.known = nn.Linear(13, width)
+            self.register_buffer('units', torch.tensor(_UNITS), persistent=False)
+            self.units: Tensor
 
     def forward(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -55,6 +61,14 @@ class Motion(nn.Module):
         tokens = self.token(F.gelu(self.mix(x.to(self.mix.weight.dtype))))
         coarse = F.adaptive_avg_pool2d(torch.cat([flow, peak], dim=1), _POOL).flatten(1)
         return tokens.flatten(2).transpose(1, 2), self.pose(coarse.to(tokens.dtype))[:, None]
+
+    def tell(self, aligned: Alignment) -> Tensor:
+        """Return what to add to the pose token for it to know the motion [B, 1, D]."""
+        motion = torch.cat([aligned.translation, 2 * aligned.quat_wxyz[:, 1:]], dim=1)
+        doubt = (aligned.deviation / self.units).clamp(min=1e-3).log()
+        x = torch.cat([motion / self.units, doubt, aligned.agreement], dim=1)
+        token: Tensor = self.known(x.to(self.known.weight.dtype))
+        return token[:, None]
 
 
 def appearance(image: Tensor) -> Tensor:

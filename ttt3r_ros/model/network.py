@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ttt3r_ros.geometry.quaternion import compose
+from ttt3r_ros.model.alignment import Alignment, Reference, pyramid
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.decoder import Decoded, Layer, decode, plain_layers
 from ttt3r_ros.model.encoder import (
@@ -31,16 +31,16 @@ from ttt3r_ros.model.initial import normal
 from ttt3r_ros.model.layers import DecoderBlock, layer_norm
 from ttt3r_ros.model.motion import Motion, appearance
 from ttt3r_ros.model.pose_memory import PoseMemory
+from ttt3r_ros.model.previous import (
+    Previous,
+    align_with,
+    go_on,
+    select,
+    to_compare,
+    where_allowed,
+)
 from ttt3r_ros.model.rope import Rotation, grid_positions, rotation, state_positions
 from ttt3r_ros.model.update_rules import UPDATE_RULES, UpdateRule
-
-
-class Previous(NamedTuple):
-    """What the correlation with the previous frame carries on."""
-
-    appearance: Tensor  # [B, 1, H/2, W/2]
-    translation: Tensor  # of its pose, metres [B, 3]
-    quat_wxyz: Tensor  # of its pose [B, 4]
 
 
 class State(NamedTuple):
@@ -186,9 +186,11 @@ class Network(nn.Module):
         pose = torch.where(state.first[:, None, None], self.pose_token.to(pose.dtype), pose)
         stream = torch.cat([pose, embedded], dim=1)
         seen = appearance(encoded.image) if self.config.motion_radius else None
-        previous = None if seen is None else _previous(seen, state)
+        previous = None if seen is None else to_compare(seen, state.previous, state.first)
+        levels = pyramid(encoded.image) if self.config.motion_alignment else ()
+        aligned = align_with(levels, previous, state.first)
         if seen is not None and previous is not None and state.previous is not None:
-            stream = self._add_motion(stream, seen, previous, state.first)
+            stream = self._add_motion(stream, seen, previous, aligned, state.first)
         decoded = decode(
             stream,
             state.tokens,
@@ -219,17 +221,30 @@ class Network(nn.Module):
         if update is not None:
             following = _keep(state, following, update)
         health = _health(evidence, following.tokens)
-        prediction = self._predict(tokens, decoded, previous, outputs, health)
+        prediction = self._predict(tokens, decoded, outputs, health)
+        if previous is not None:
+            motion = (prediction.translation, prediction.quat_wxyz)
+            translation, quat = go_on(motion, aligned, previous)
+            prediction = prediction._replace(translation=translation, quat_wxyz=quat)
         if seen is not None:
             last = Previous(seen, prediction.translation, prediction.quat_wxyz)
-            following = following._replace(previous=_select(state.previous, last, update))
+            if levels:
+                last = last._replace(reference=Reference(prediction.points.detach(), *levels))
+            following = following._replace(previous=select(state.previous, last, update))
         return prediction, following
 
     def _add_motion(
-        self, stream: Tensor, seen: Tensor, previous: Previous, first: Tensor
+        self,
+        stream: Tensor,
+        seen: Tensor,
+        previous: Previous,
+        aligned: Alignment | None,
+        first: Tensor,
     ) -> Tensor:
         """Add to pose and image tokens [B, 1 + P, D] where they were in the previous image."""
         tokens, pose = self.motion(seen, previous.appearance)
+        if aligned is not None:
+            pose = pose + self.motion.tell(aligned)
         cue = torch.cat([pose, tokens], dim=1)
         return torch.where(first[:, None, None], stream, stream + cue)
 
@@ -237,7 +252,6 @@ class Network(nn.Module):
         self,
         tokens: Tokens,
         decoded: Decoded,
-        previous: Previous | None,
         outputs: frozenset[str],
         health: StateHealth,
     ) -> Prediction:
@@ -245,10 +259,6 @@ class Network(nn.Module):
         head = self.downstream_head
         points, confidence = head.camera_points(tokens)
         translation, quat = head.pose_head(tokens.pose)
-        if previous is not None:  # with motion the head says the motion since the previous frame
-            translation, quat = compose(
-                previous.translation, previous.quat_wxyz, (translation, quat)
-            )
         logit = decoded.statistics.mean_logit
         gate = None if logit is None else logit.sigmoid()
         prediction = Prediction(points, confidence, translation, quat, health, gate)
@@ -310,21 +320,6 @@ def _decoder_blocks(width: int, heads: int, depth: int) -> nn.ModuleList:
     return nn.ModuleList(DecoderBlock(width, heads) for _ in range(depth))
 
 
-def _previous(seen: Tensor, state: State) -> Previous:
-    """Return what to compare with; before the first frame, the frame itself at rest."""
-    origin = torch.zeros(seen.shape[0], 3, device=seen.device)
-    rest = torch.eye(1, 4, device=seen.device).expand(seen.shape[0], -1)
-    if state.previous is None:
-        return Previous(seen, origin, rest)
-    before, translation, quat = state.previous
-    first = state.first[:, None]
-    return Previous(
-        before if before.shape == seen.shape else seen,
-        torch.where(first, origin, translation),
-        torch.where(first, rest, quat),
-    )
-
-
 def _needed_by(outputs: frozenset[str]) -> frozenset[str]:
     """Check the wanted outputs, and say which statistics they need."""
     assert outputs <= OUTPUTS, f'unknown outputs {set(outputs - OUTPUTS)}'
@@ -350,27 +345,15 @@ def _health(evidence: Evidence, tokens: Tensor) -> StateHealth:
     )
 
 
-def _where(update: Tensor, after: Tensor, before: Tensor) -> Tensor:
-    mask = update.view(-1, *(1,) * (after.dim() - 1))
-    return torch.where(mask, after, before.to(after.dtype))
-
-
 def _keep(old: State, new: State, update: Tensor) -> State:
     """Take the new state where an update is allowed, and the old one elsewhere [B]."""
     # a memory that is new, or of another image size, replaces nothing that could be kept
     same = [part.shape for part in old.rule] == [part.shape for part in new.rule]
-    rule = tuple(map(partial(_where, update), new.rule, old.rule)) if same else new.rule
+    rule = tuple(map(partial(where_allowed, update), new.rule, old.rule)) if same else new.rule
     return State(
-        _where(update, new.tokens, old.tokens),
-        _where(update, new.memory, old.memory),
+        where_allowed(update, new.tokens, old.tokens),
+        where_allowed(update, new.memory, old.memory),
         torch.where(update, new.first, old.first),
         rule,
         old.previous,
     )
-
-
-def _select(old: Previous | None, new: Previous, update: Tensor | None) -> Previous:
-    """Do the same for what the next frame is compared with."""
-    if update is None or old is None or old.appearance.shape != new.appearance.shape:
-        return new
-    return Previous(*map(partial(_where, update), new, old))
