@@ -8,6 +8,7 @@ import torch
 from ttt3r_ros.geometry.quaternion import compose
 from ttt3r_ros.geometry.se3 import inverse
 from ttt3r_ros.model.alignment import Reference, align, pyramid
+from ttt3r_ros.model.checkpoint import load_network, save_safetensors
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.heads import pinhole_points
 from ttt3r_ros.model.network import Network
@@ -137,3 +138,13 @@ def test_an_image_of_another_size_is_not_aligned(sequences):
 def test_alignment_needs_a_pinhole_camera():
     with pytest.raises(ValueError, match='motion_alignment needs motion_radius and pinhole'):
         type(PRESETS['small'])(motion_alignment=True)
+
+
+def test_a_network_with_alignment_is_loaded_whole(tmp_path):
+    network = Network(PRESETS['small'])
+    save_safetensors(tmp_path / 'w.safetensors', network.state_dict(), network.config)
+    loaded = load_network(tmp_path / 'w.safetensors')
+    image = torch.rand(1, 3, 48, 64) * 2 - 1
+    _, state = loaded.step(image, loaded.initial_state(1))
+    seen, _ = loaded.step(image, state)
+    assert torch.isfinite(seen.translation).all()

@@ -25,19 +25,23 @@ def count(client, event: str) -> int:
     return int(client.value(': input', f'images {event}') or 0)
 
 
+def explained(client, sent: int) -> bool:
+    """Whether each image that was sent has come back as odometry, or is counted as lost."""
+    return sent == len(client.stamps('odometry')) + sum(count(client, each) for each in REASONS)
+
+
 def test_a_listener_that_never_reads_holds_nothing_up(system):
     system.start(input_queue=50)
     client = system.client
     client.listen('odometry')
+    client.listen_to_diagnostics()
     with stranger(system.domain, DEAF) as deaf:
         client.until(lambda: client.node.count_subscribers('points') == 1, 'the deaf one')
-        time.sleep(1.0)
-        client.wait_for_stamp('odometry', stream(client, 10.0, 5)[-1])
+        sent = tracks_again(client, 10.0)
         deaf.send_signal(signal.SIGSTOP)
-        client.wait_for_stamp('odometry', stream(client, 20.0, 50)[-1])
-        stamps = stream(client, 30.0, 150)
-        client.wait_for_stamp('odometry', stamps[-1])
-        assert [at for at in client.stamps('odometry') if at >= 30.0] == stamps
+        sent += len(stream(client, 20.0, 200)) + tracks_again(client, 100.0)
+        client.until(lambda: explained(client, sent), 'a reason for each image', 20)
+        assert len(client.stamps('odometry')) > sent / 2
 
 
 def test_a_storm_of_twenty_participants(system):
@@ -60,11 +64,7 @@ def test_a_storm_of_twenty_participants(system):
             guest.close()
         sent += len(stamps) + tracks_again(client, begin + 50)
 
-    def explained() -> bool:
-        reasons = sum(count(client, reason) for reason in REASONS)
-        return sent == len(client.stamps('odometry')) + reasons
-
-    client.until(explained, 'a reason for each image', 20)
+    client.until(lambda: explained(client, sent), 'a reason for each image', 20)
     client.until(lambda: usage(node.pid)[1] <= quiet[1] + 2, 'the end of threads')
     client.until(lambda: usage(node.pid)[2] <= quiet[2] + 2, 'the end of open files')
 

@@ -16,7 +16,7 @@ from ttt3r_ros.model.config import NetworkConfig
 
 _POOL = (4, 6)  # rows and columns of the coarse displacement field
 _SHARPNESS = 15.0  # of the softmax over displacements
-_UNITS = (0.035, 0.035, 0.035, 0.015, 0.015, 0.015)  # of a motion, metres and radians
+_METRES, _RADIANS = 0.035, 0.015  # of a usual motion
 
 
 class Motion(nn.Module):
@@ -43,8 +43,6 @@ class Motion(nn.Module):
         self.shifts: Tensor
         if config.motion_alignment:
             self.known = nn.Linear(13, width)
-            self.register_buffer('units', torch.tensor(_UNITS), persistent=False)
-            self.units: Tensor
 
     def forward(self, current: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -64,10 +62,17 @@ class Motion(nn.Module):
 
     def tell(self, aligned: Alignment) -> Tensor:
         """Return what to add to the pose token for it to know the motion [B, 1, D]."""
-        motion = torch.cat([aligned.translation, 2 * aligned.quat_wxyz[:, 1:]], dim=1)
-        doubt = (aligned.deviation / self.units).clamp(min=1e-3).log()
-        x = torch.cat([motion / self.units, doubt, aligned.agreement], dim=1)
-        token: Tensor = self.known(x.to(self.known.weight.dtype))
+        doubt = (aligned.deviation[:, :3] / _METRES, aligned.deviation[:, 3:] / _RADIANS)
+        x = torch.cat(
+            [
+                aligned.translation / _METRES,
+                2 / _RADIANS * aligned.quat_wxyz[:, 1:],
+                torch.cat(doubt, dim=1).clamp(min=1e-3).log(),
+                aligned.agreement,
+            ],
+            dim=1,
+        ).to(self.known.weight.dtype)
+        token: Tensor = self.known(x)
         return token[:, None]
 
 
