@@ -156,6 +156,7 @@ def test_validation_scores_and_curves_are_drawn(tmp_path: Path) -> None:
     figures = HeldOut(2, 3, (32, 24)).evaluate(new_network('small', 1).eval(), 'ttt3r')
     assert 0.1 < figures['absrel_single'] < 3
     assert figures['position_share'] > 0.2
+    assert 0 < figures['ate_share'] < 2
     log = tmp_path / 'log.jsonl'
     line = {'frames': 1000, 'error': 0.4, **{f'held_out_{k}': v for k, v in figures.items()}}
     log.write_text(json.dumps(line) + '\n')

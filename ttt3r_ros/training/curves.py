@@ -12,7 +12,7 @@ _PANELS = (
     ('AbsRel, held-out', ('held_out_absrel_single', 'held_out_absrel_late',
                           'held_out_absrel_single_median', 'held_out_absrel_late_median')),
     ('rays, training; focal, held-out', ('rays', 'held_out_focal')),
-    ('pose error / static, held-out', ('held_out_position_share', 'held_out_rotation_share')),
+    ('pose error / static, held-out', ('held_out_ate_share', 'held_out_rotation_share')),
 )  # fmt: skip
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+from ttt3r_ros.evaluation.trajectories import absolute_trajectory_error
+from ttt3r_ros.geometry.se3 import from_translation_quat
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.synthetic.sequence import render_sequence
 from ttt3r_ros.synthetic.settings import SceneSettings, held_out_seed
@@ -78,6 +81,7 @@ def _figures(stream: Unrolled, single: Unrolled, batch: Batch) -> dict[str, floa
         'absrel_late_reset': abs_rel(alone[:, late], truth[:, late], median=False),
         'within_25_late': float(((depth - truth)[:, late].abs() < np.log(1.25)).float().mean()),
         'focal': float((focal.log() - batch.focal[:, None].log()).abs().mean()),
+        'ate_share': _ate_share(stream, batch),
         'position_share': _share(stream.translation, batch.translation),
         'rotation_share': _share(stream.quat_wxyz[..., 1:], batch.quat_wxyz[..., 1:]),
     }
@@ -94,3 +98,22 @@ def _share(predicted: Tensor, truth: Tensor) -> float:
     """Return the mean error as a share of that of a camera thought to be at rest."""
     error = (predicted - truth)[:, 1:].norm(dim=-1).mean()
     return float(error / truth[:, 1:].norm(dim=-1).mean())
+
+
+def _ate_share(predicted: Unrolled, batch: Batch) -> float:
+    """Return the mean ATE after Sim(3) as a share of that of a camera thought to be at rest."""
+    truths = _transforms(batch.translation, batch.quat_wxyz)
+    estimates = _transforms(predicted.translation, predicted.quat_wxyz)
+    errors = [absolute_trajectory_error(*pair) for pair in zip(estimates, truths, strict=True)]
+    at_rest = [
+        absolute_trajectory_error(np.tile(np.eye(4), (len(truth), 1, 1)), truth)
+        for truth in truths
+    ]
+    return float(np.mean(errors) / np.mean(at_rest))
+
+
+def _transforms(translation: Tensor, quat_wxyz: Tensor) -> NDArray[np.float64]:
+    """Return poses as matrices [B, T, 4, 4]."""
+    pairs = zip(translation.flatten(0, 1), quat_wxyz.flatten(0, 1), strict=True)
+    matrices = [from_translation_quat(position.numpy(), quat.numpy()) for position, quat in pairs]
+    return np.array(matrices).reshape(*translation.shape[:2], 4, 4)
