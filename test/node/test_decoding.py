@@ -1,9 +1,12 @@
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from ttt3r_ros.errors import ImageError
+from ttt3r_ros.node import decoding
 from ttt3r_ros.node.conversions import fill_bytes
 from ttt3r_ros.node.decoding import choose_decoder, compressed_to_rgb, to_rgb
 
@@ -178,30 +181,68 @@ def test_compressed_nonsense_is_refused(data):
         compressed_to_rgb(compressed(data))
 
 
-def test_broken_cv_bridge_is_not_chosen(monkeypatch, tmp_path):
-    (tmp_path / 'cv_bridge.py').write_text(
-        'class CvBridge:\n'
-        '    def imgmsg_to_cv2(self, msg, encoding):\n'
-        '        raise KeyError(16)\n'
-    )
+WORKING = """
+import numpy as np
+class CvBridge:
+    def imgmsg_to_cv2(self, msg, encoding):
+        rows = np.frombuffer(msg.data, np.uint8)
+        return rows.reshape(msg.height, msg.width, 3)[..., ::-1]
+"""
+
+
+def stand_in(monkeypatch, tmp_path, source: str) -> None:
+    (tmp_path / 'cv_bridge.py').write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__('sys').modules, 'cv_bridge', raising=False)
-    name, _ = choose_decoder()
-    assert name.startswith('rosbags-image')
-    assert 'KeyError' in name
+    monkeypatch.delitem(sys.modules, 'cv_bridge', raising=False)
+
+
+@pytest.mark.parametrize(
+    ('body', 'reason'),
+    [
+        ('raise KeyError(16)', 'KeyError: 16'),
+        ('import os; os.abort()', 'ends the process by SIGABRT'),
+        ('import os; os.kill(os.getpid(), 11)', 'ends the process by SIGSEGV'),
+        ('return __import__("numpy").zeros((1, 2, 3))', 'wrong pixels'),
+    ],
+)
+def test_broken_cv_bridge_is_not_chosen(monkeypatch, tmp_path, body, reason):
+    source = f'class CvBridge:\n    def imgmsg_to_cv2(self, msg, encoding):\n        {body}\n'
+    stand_in(monkeypatch, tmp_path, source)
+    name, decoder = choose_decoder()
+    assert name.startswith('rosbags-image (cv_bridge does not work here: ')
+    assert reason in name
+    assert np.array_equal(to_rgb(message(smooth_rgb(), 'rgb8'), decoder), smooth_rgb())
+
+
+def test_cv_bridge_that_cannot_be_imported_is_not_chosen(monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, 'raise ImportError("built for another NumPy")')
+    assert 'built for another NumPy' in choose_decoder()[0]
+
+
+def test_cv_bridge_that_does_not_answer_is_not_chosen(monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, 'import time; time.sleep(60)')
+    monkeypatch.setattr(decoding, '_PROBE_SECONDS', 1.0)
+    assert 'no answer in 1 s' in choose_decoder()[0]
 
 
 def test_working_cv_bridge_is_chosen(monkeypatch, tmp_path):
-    (tmp_path / 'cv_bridge.py').write_text(
-        'import numpy as np\n'
-        'class CvBridge:\n'
-        '    def imgmsg_to_cv2(self, msg, encoding):\n'
-        '        rows = np.frombuffer(msg.data, np.uint8)\n'
-        '        return rows.reshape(msg.height, msg.width, 3)[..., ::-1]\n'
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__('sys').modules, 'cv_bridge', raising=False)
+    stand_in(monkeypatch, tmp_path, WORKING)
     name, decoder = choose_decoder()
     assert name == 'cv_bridge'
     bgr = np.ascontiguousarray(smooth_rgb()[..., ::-1])
     assert np.array_equal(to_rgb(message(bgr, 'bgr8'), decoder), smooth_rgb())
+
+
+def test_cv_bridge_is_not_asked_what_it_decodes_wrongly():
+    def never(msg):
+        raise AssertionError(f'asked for {msg.encoding}')
+
+    for pixels, encoding, pad in (
+        (smooth_rgb(), 'rgb8', 5),
+        (smooth_rgb(), '8UC3', 0),
+        (packed_yuv(smooth_rgb(), luma_first=True), 'yuyv', 0),
+        (smooth_rgb()[..., 0].astype(np.uint16), 'mono16', 0),
+    ):
+        to_rgb(message(pixels, encoding, pad=pad), never)
+    with pytest.raises(AssertionError, match='asked for rgb8'):
+        to_rgb(message(smooth_rgb(), 'rgb8'), never)

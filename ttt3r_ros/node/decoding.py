@@ -8,7 +8,11 @@ distribution) the same pure path does that reads bags.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import cv2
@@ -21,9 +25,26 @@ from ttt3r_ros.io.ros_messages import rgb_image
 RgbImage = NDArray[np.uint8]  # [H, W, 3]
 Decoder = Callable[[Any], RgbImage]
 
-# What cv_bridge does not know, or gives no colour order.
-_PURE_ONLY = frozenset({'8UC1', '8UC3', '8UC4', '16UC1', 'nv12', 'nv21'})
-_BRIDGE_ERRORS = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, cv2.error)
+# Bytes of a pixel of what cv_bridge decodes rightly. Of rows whose padding is no whole number of
+# pixels it makes nonsense, of big-endian numbers too, and its versions know different YUV names.
+_BRIDGED = {
+    'rgb8': 3,
+    'bgr8': 3,
+    'rgba8': 4,
+    'bgra8': 4,
+    'mono8': 1,
+    **{f'bayer_{pattern}8': 1 for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')},
+}
+_ERRORS = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, cv2.error)
+_PROBE = """
+from types import SimpleNamespace
+from cv_bridge import CvBridge
+msg = SimpleNamespace(height=1, width=2, encoding='bgr8', is_bigendian=0, step=6)
+msg.data = bytes(range(6))
+pixels = CvBridge().imgmsg_to_cv2(msg, 'rgb8').tolist()
+assert pixels == [[[2, 1, 0], [5, 4, 3]]], f'it returns wrong pixels: {pixels}'
+"""
+_PROBE_SECONDS = 30.0
 
 
 def choose_decoder() -> tuple[str, Decoder]:
@@ -32,25 +53,38 @@ def choose_decoder() -> tuple[str, Decoder]:
 
     :return: the name of the library with the reason, and its decoder
     """
-    try:
-        from cv_bridge import CvBridge  # one built for another NumPy fails here already
-    except (ImportError, AttributeError) as error:
-        return f'rosbags-image (no cv_bridge: {error})', rgb_image
+    if importlib.util.find_spec('cv_bridge') is None:
+        return 'rosbags-image (no cv_bridge)', rgb_image
+    problem = _probe()
+    if problem:
+        return f'rosbags-image (cv_bridge does not work here: {problem})', rgb_image
+    from cv_bridge import CvBridge
+
     bridge = CvBridge()
 
     def decode(msg: Any) -> RgbImage:
         return np.asarray(bridge.imgmsg_to_cv2(msg, 'rgb8'))
 
-    probe = SimpleNamespace(
-        height=1, width=2, encoding='bgr8', is_bigendian=0, step=6, data=bytes([1, 2, 3, 4, 5, 6])
-    )
-    try:
-        works = decode(probe).tolist() == [[[3, 2, 1], [6, 5, 4]]]
-    except _BRIDGE_ERRORS as error:
-        return f'rosbags-image (cv_bridge does not work here: {error!r})', rgb_image
-    if not works:
-        return 'rosbags-image (cv_bridge returns wrong pixels here)', rgb_image
     return 'cv_bridge', decode
+
+
+def _probe() -> str:
+    """
+    Try cv_bridge in a process of its own: one built for another NumPy can end the process.
+
+    :return: what is wrong, or nothing
+    """
+    known = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, '-c', _PROBE]
+    try:
+        done = subprocess.run(
+            command, env=known, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f'no answer in {_PROBE_SECONDS:.0f} s'
+    if done.returncode < 0:
+        return f'it ends the process by {signal.Signals(-done.returncode).name}'
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ''
 
 
 def to_rgb(msg: Any, decoder: Decoder) -> RgbImage:
@@ -58,17 +92,18 @@ def to_rgb(msg: Any, decoder: Decoder) -> RgbImage:
     Decode a `sensor_msgs/Image`.
 
     :param msg: the message; rows may be padded
-    :param decoder: from `choose_decoder`
+    :param decoder: from `choose_decoder`; used for what it decodes rightly
     :return: RGB image [H, W, 3]
     :raises ImageError: if the encoding has no colours or the data do not fill the image
     """
-    if msg.encoding in _PURE_ONLY:
-        decoder = rgb_image
-    elif not msg.encoding:
+    if not msg.encoding:
         raise ImageError('the image has no encoding')
+    full = _BRIDGED.get(msg.encoding, 0) * msg.width
+    if not full or msg.step != full or len(msg.data) != full * msg.height:
+        decoder = rgb_image
     try:
         return decoder(msg)
-    except _BRIDGE_ERRORS as error:
+    except _ERRORS as error:
         raise ImageError(f'{msg.encoding} image could not be decoded: {error}') from error
 
 
