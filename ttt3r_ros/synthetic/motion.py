@@ -90,6 +90,7 @@ class Mover:
         if kind == 'mixed':
             kind = rng.choices(tuple(_SHARES), tuple(_SHARES.values()))[0]
         self.kind = kind
+        self.tilted = settings.tilted
         self.turn = math.radians(_log_uniform(rng, settings.rotation_min, settings.rotation_max))
         self.speed = _log_uniform(rng, settings.translation_min, settings.translation_max)
         self.margin = 0.3 if kind != 'closeup' else 0.2
@@ -162,7 +163,7 @@ class Mover:
         return Camera(position, yaw + rng.gauss(0, 0.15), pitch + rng.gauss(0, 0.1), self._roll())
 
     def _roll(self) -> float:
-        if self.rng.random() < 0.12:
+        if self.rng.random() < self.tilted:
             return self.rng.uniform(-0.9, 0.9)
         return self.rng.gauss(0.0, 0.05)
 

@@ -23,6 +23,9 @@ class SceneSettings:
     translation_min: float = setting(0.002, 'Slowest translation, metres RMS per frame.', ge=0.0)
     translation_max: float = setting(0.08, 'Fastest translation, metres RMS per frame.', ge=0.0)
     motion: str = setting('mixed', 'Kind of camera motion.', choices=MOTIONS)
+    tilted: float = setting(
+        0.12, 'Share of hand-held cameras that are tilted, by up to 52 degrees.', ge=0.0, le=1.0
+    )
     supersampling: int = setting(2, 'Rays per pixel along each side; 1 or 2.', ge=1, le=2)
     moving_objects: float = setting(0.2, 'Share of scenes with moving objects.', ge=0.0, le=1.0)
     photometric: bool = setting(True, 'Exposure, white balance, blur, vignetting and noise.')

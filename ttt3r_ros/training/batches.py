@@ -19,6 +19,7 @@ from ttt3r_ros.training.settings import Phase
 FILMS_PER_SCENE = 4  # of single pictures; building a scene costs about one of them
 _SCENES_PER_STEP = 32
 _DEPTH_RANGE = (0.1, 20.0)
+_SCENES = SceneSettings(tilted=0.4)
 
 
 class Batch(NamedTuple):
@@ -64,9 +65,8 @@ def train_batch(run_seed: int, step: int, phase: Phase) -> Batch:
     films = FILMS_PER_SCENE if length == 1 else 1
     sequences: list[SyntheticSequence] = []
     index = (run_seed << 32) + step * _SCENES_PER_STEP
-    settings = SceneSettings()
     while len(sequences) < count:
-        scene = SceneCamera(train_seed(index), settings, load_atlas())
+        scene = SceneCamera(train_seed(index), _SCENES, load_atlas())
         index += 1
         for _ in range(min(films, count - len(sequences))):
             sequences.append(scene.film(length, width, height))  # noqa: PERF401 - draws in order
