@@ -240,7 +240,8 @@ class Pipeline:
         header = Header(stamp=frame.stamp, frame_id=names.camera)
         if self._epoch is None:
             self._epoch = Epoch(view.T_world_camera, self._mounting, config.camera_tilt)
-        if view.tracking.status == 'lost':
+        lost = view.tracking.status == 'lost'
+        if lost:
             self._statistics.count('lost')
             self._publish_lost(frame.stamp, names, view, self._epoch)
         else:
