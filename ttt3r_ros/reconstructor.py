@@ -221,8 +221,22 @@ class Reconstructor:
             the trajectory goes on from the last pose. Or memory has run out
         """
         frame = image if isinstance(image, Prepared) else self.prepare(image)
+        self.finish()
         with enough_memory(self.device):
             return self._add(frame, camera, update=update, world=world)
+
+    def finish(self) -> None:
+        """
+        Learn from the last image what its own view does not need (the tracker's keyframes).
+
+        `add` does so first, where nobody did; views are the same. Between two
+        images it costs none of them time.
+
+        :raises ReconstructionError: memory has run out
+        """
+        if self._tracker:
+            with enough_memory(self.device):
+                self._tracker.finish()
 
     def _add(
         self, frame: Prepared, camera: Intrinsics | None, *, update: bool, world: bool

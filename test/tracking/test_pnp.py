@@ -11,6 +11,7 @@ from ttt3r_ros.evaluation.trajectories import umeyama
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import inverse, rotation_angle
 from ttt3r_ros.io.sequence import open_sequence
+from ttt3r_ros.tracking import keyframes
 from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pnp import PnpTracker, TrackerConfig
 
@@ -45,6 +46,32 @@ def test_exact_depth_gives_the_exact_path(film):
     assert np.abs(estimated[:, :3, 3] - poses[:, :3, 3]).max() < 0.01  # of a path of 0.5 m
     assert rotation_angle(inverse(estimated) @ poses).max() < 0.005
     assert np.allclose([one.depth_scale for one in found], 1, atol=0.03)
+
+
+def test_it_does_not_matter_who_finishes_a_frame(film, monkeypatch):
+    _, frames = film
+    refined = []
+
+    def refine(*arguments):
+        refined.append(len(poses))
+        return original(*arguments)
+
+    original = keyframes.refine
+    monkeypatch.setattr(keyframes, 'refine', refine)
+    runs = []
+    for early in (False, True):
+        track, poses = tracker(), []
+        for image, depth in frames:
+            poses.append(feed(track, image, depth, guess=0.9).T_world_camera)
+            if early:
+                count = len(refined)
+                track.finish()
+                at_once = len(refined) - count
+                track.finish()
+                assert len(refined) - count == at_once  # a second time there is nothing to do
+        runs.append((np.array(poses).tobytes(), len(refined)))
+    assert runs[0][0] == runs[1][0]
+    assert runs[0][1] > 3  # keyframes
 
 
 def test_depth_that_is_wrong_and_jitters_is_made_consistent(film):

@@ -6,21 +6,25 @@ import ctypes
 import gc
 import sys
 
-_M_MMAP_THRESHOLD = -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE = 2 << 20  # bytes: more than an image of a usual camera has
+_KEPT = 32 << 20  # bytes: more than one image needs meanwhile
 
 
-def map_large_blocks() -> None:
+def tune_allocator() -> None:
     """
-    Let the allocator return blocks as large as a whole map as soon as they are free.
+    Let the allocator return blocks as large as a whole map at once, and keep smaller ones.
 
     glibc would raise its threshold to the largest block that was ever freed, and blocks below it
-    stay: each size of a growing map's message, some ten times over.
+    stay: each size of a growing map's message, some ten times over. With a threshold of our own,
+    it would return the end of its heap whenever 128 kB of it are free, and fetch it again page by
+    page: a thousand page faults and 3 ms for each image.
     """
     if sys.platform.startswith('linux'):
         mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _LARGE)
+            mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def give_back_memory() -> None:

@@ -21,6 +21,11 @@ from ttt3r_ros.node.conversions import camera_info_message, image_message, pose_
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.view import View
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
 TOPICS: dict[str, type[Any]] = {
     'points': PointCloud2,
     'map_points': PointCloud2,
@@ -92,6 +97,7 @@ class Outputs:
                 name,
                 topic_qos(name),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
             )
             for name, kind in TOPICS.items()
         }

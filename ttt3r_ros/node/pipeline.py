@@ -191,8 +191,22 @@ class Pipeline:
             if frame.epoch < self._receiver.oldest_epoch:
                 self._statistics.count('discarded')
                 return
-            self._publish(frame, names, view, calibrated)
-            self._note(frame, view, began)
+            valid = valid_points(view, self.config)
+            epoch = self._publish(frame, names, view, valid)
+            published = time.monotonic()
+            latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
+            # From here on nobody waits for this image, but perhaps the next one.
+            if view.tracking.status != 'lost':
+                self._add_to_map(frame.stamp, names, view, valid, epoch.T_map_world)
+            confidence = float(view.confidence.mean())
+            self.report = Report(view=view, confidence=confidence, calibrated=calibrated)
+        mapped = time.monotonic()
+        self._reconstructor.finish()
+        ended = time.monotonic()
+        network, tracking = view.durations.network, view.durations.tracking + ended - mapped
+        parts = {'network': network, 'tracking': tracking}
+        parts['everything else'] = ended - began - network - tracking
+        self._statistics.publish(published, latency, published - frame.received, parts)
 
     def _take_over_changes(self, frame: Received) -> None:
         """Let the reconstructor take over what has been set since the last image, and say so."""
@@ -219,11 +233,11 @@ class Pipeline:
         self._started = frame.epoch
 
     def _publish(
-        self, frame: Received, names: FrameNames, view: View, calibrated: Intrinsics | None
-    ) -> None:
+        self, frame: Received, names: FrameNames, view: View, valid: NDArray[np.bool_]
+    ) -> Epoch:
+        """Publish what is known of an image; return the epoch it is in."""
         config, out = self.config, self._outputs
         header = Header(stamp=frame.stamp, frame_id=names.camera)
-        valid = valid_points(view, config)
         if self._epoch is None:
             self._epoch = Epoch(view.T_world_camera, self._mounting, config.camera_tilt)
         lost = view.tracking.status == 'lost'
@@ -235,21 +249,7 @@ class Pipeline:
         out.send_images(view, valid, header)
         out.send_points(view, valid, header, organized=config.organized_points)
         out.send_estimate(view.input_intrinsics, header)
-        if not lost:
-            self._add_to_map(frame.stamp, names, view, valid, self._epoch.T_map_world)
-        self.report = Report(
-            view=view,
-            confidence=float(view.confidence.mean()),
-            calibrated=calibrated,
-        )
-
-    def _note(self, frame: Received, view: View, began: float) -> None:
-        now = time.monotonic()
-        latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
-        network, tracking = view.durations.network, view.durations.tracking
-        parts = {'network': network, 'tracking': tracking}
-        parts['everything else'] = now - began - network - tracking
-        self._statistics.publish(now, latency, now - frame.received, parts)
+        return self._epoch
 
     def _publish_lost(self, stamp: Time, names: FrameNames, view: View, epoch: Epoch) -> None:
         """Answer with odometry that says of itself that it knows nothing; no transform, no map."""

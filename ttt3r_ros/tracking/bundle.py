@@ -24,14 +24,9 @@ Indices = NDArray[np.int64]
 
 _NEAREST = 1e-3  # metres
 _DEPTH_STEPS = 1  # Newton step of the depths at each set of poses; they start near
-_SETTLE_ROUNDS = 4  # of these, where the poses are fixed
+_SETTLE_STEPS = 4  # of these, where the poses are fixed
 _LONGEST_DEPTH_STEP = 0.5  # log
 _START_RADIUS = 0.1  # of the trust region, metres and radians
-# dR/dw of a rotation vector w at 0 [3, 3, 3]: the first index is that of w.
-_GENERATORS = -np.array(
-    [[[0, 0, 0], [0, 0, 1], [0, -1, 0]], [[0, 0, -1], [0, 0, 0], [1, 0, 0]],
-     [[0, 1, 0], [-1, 0, 0], [0, 0, 0]]], dtype=np.float64
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,8 +109,7 @@ def settle(problem: BundleProblem) -> Array:
     """Refine the depths alone, all poses being fixed; return the log-depths [L]."""
     cost = _ReducedCost(problem)
     poses = cost.poses(np.zeros(6 * (len(problem.T_camera_world) - problem.fixed)))
-    for _ in range(_SETTLE_ROUNDS):
-        cost.settle_depths(poses)
+    cost.settle_depths(poses, _SETTLE_STEPS)
     return cost.log_depth
 
 
@@ -125,15 +119,13 @@ class _Poses:
     Poses after an update: p' = R(w) p + v in the camera frame.
 
     :param T_camera_world: after the update [F, 4, 4]
-    :param update: R(w) [F, 3, 3]
-    :param slopes: dR/dw; the second index is that of w [F, 3, 3, 3]
     :param shift: v [F, 3]
+    :param by_update: slopes of the free poses' small turns, after R(w), and shifts [6 V, 6 V]
     """
 
     T_camera_world: Array
-    update: Array
-    slopes: Array
     shift: Array
+    by_update: Array
 
 
 @dataclass(frozen=True)
@@ -143,6 +135,7 @@ class _Residuals:
 
     :param local: points in the cameras that see them [O, 3]
     :param in_anchor: the same in their anchors [O, 3]
+    :param turn: rotation from the anchors to these cameras [O, 3, 3]
     :param error: pixels [O, 2]
     :param weight: of the robust loss [O]
     :param by_local: slope by the point in the camera [O, 2, 3]
@@ -153,6 +146,7 @@ class _Residuals:
 
     local: Array
     in_anchor: Array
+    turn: Array
     error: Array
     weight: Array
     by_local: Array
@@ -186,14 +180,17 @@ class _ReducedCost:
         count = len(problem.T_camera_world)
         steps = np.zeros((count, 6))
         steps[problem.fixed :] = x.reshape(-1, 6)
-        update, slopes = np.tile(np.eye(3), (count, 1, 1)), np.tile(_GENERATORS, (count, 1, 1, 1))
+        update, by_update = np.tile(np.eye(3), (count, 1, 1)), np.eye(len(x))
         for k in range(problem.fixed, count):
-            update[k], jacobian = cv2.Rodrigues(steps[k, :3])
-            slopes[k] = jacobian.reshape(3, 3, 3)
+            update[k], by_vector = cv2.Rodrigues(steps[k, :3])
+            # dR/dw_j R^T is the cross product with the small turn that follows from w_j.
+            cross = by_vector.reshape(3, 3, 3) @ update[k].T
+            turn = slice(6 * (k - problem.fixed), 6 * (k - problem.fixed) + 3)
+            by_update[turn, turn] = cross[:, [2, 0, 1], [1, 2, 0]].T
         poses = problem.T_camera_world.copy()
         poses[:, :3] = update @ poses[:, :3]
         poses[:, :3, 3] += steps[:, 3:]
-        return _Poses(poses, update, slopes, steps[:, 3:])
+        return _Poses(poses, steps[:, 3:], by_update)
 
     def _evaluate(self, x: Array) -> tuple[float, Array, Array]:
         """Return cost, gradient [6 V] and Gauss–Newton Hessian [6 V, 6 V]; once for each x."""
@@ -203,9 +200,9 @@ class _ReducedCost:
             self._at, self._known = x.copy(), self._eliminate(poses, residuals)
         return self._known
 
-    def settle_depths(self, poses: _Poses) -> _Residuals:
+    def settle_depths(self, poses: _Poses, steps: int = _DEPTH_STEPS) -> _Residuals:
         residuals = self._residuals(poses)
-        for _ in range(_DEPTH_STEPS):
+        for _ in range(steps):
             step = residuals.depth_slope / residuals.depth_curve
             limit = _LONGEST_DEPTH_STEP
             self.log_depth = self.log_depth - np.clip(step, -limit, limit)
@@ -215,8 +212,10 @@ class _ReducedCost:
     def _residuals(self, poses: _Poses) -> _Residuals:
         problem, anchor, frame = self._problem, self._anchor, self._problem.frame
         in_anchor = (problem.rays * np.exp(self.log_depth)[:, None])[problem.point]
-        relative = poses.T_camera_world[frame] @ inverse(poses.T_camera_world)[anchor]
-        turned = np.einsum('oij,oj->oi', relative[:, :3, :3], in_anchor)
+        relative = poses.T_camera_world[:, None] @ inverse(poses.T_camera_world)
+        relative = relative[frame, anchor]
+        turn = relative[:, :3, :3]
+        turned = np.einsum('oij,oj->oi', turn, in_anchor)
         local = turned + relative[:, :3, 3]
         z = np.maximum(local[:, 2], _NEAREST)
         ratio = local[:, :2] / z[:, None]
@@ -230,9 +229,8 @@ class _ReducedCost:
         slope = self._per_point(weight * (error * by_depth).sum(axis=1))
         curve = self._per_point(weight * (by_depth * by_depth).sum(axis=1))
         slope += trust * (self.log_depth - problem.prior)
-        return _Residuals(
-            local, in_anchor, error, weight, by_local, by_depth, slope, curve + trust
-        )
+        curve += trust
+        return _Residuals(local, in_anchor, turn, error, weight, by_local, by_depth, slope, curve)
 
     def _eliminate(self, poses: _Poses, at: _Residuals) -> tuple[float, Array, Array]:
         problem = self._problem
@@ -247,30 +245,27 @@ class _ReducedCost:
         # By OpenCV: NumPy's product would wake the threads of BLAS, which on a busy machine costs
         # many times more.
         hessian = _gram(slopes, slopes) - _gram(mixed, reduced)
+        gradient = poses.by_update.T @ gradient
+        hessian = poses.by_update.T @ hessian @ poses.by_update
         square = problem.max_error**2
         cost = square * np.log1p((at.error**2).sum(axis=1) / square).sum()
         cost += (((self.log_depth - problem.prior) / problem.prior_sigma) ** 2).sum()
         return 0.5 * float(cost), gradient, hessian
 
     def _pose_slopes(self, poses: _Poses, at: _Residuals) -> Array:
-        """Return the slopes of the errors by the updates of the free poses [O, 2, 6 V]."""
+        """Return the slopes of the errors by small turns and shifts of free poses [O, 2, 6 V]."""
         problem, anchor, frame = self._problem, self._anchor, self._problem.frame
         count, numbers = len(poses.shift), np.arange(len(frame))
         slopes = np.zeros((len(frame), 2, count, 6))
         # The camera that sees the point: p' = R(w) p + v.
-        before = np.einsum('oji,oj->oi', poses.update[frame], at.local - poses.shift[frame])
-        turned = np.einsum('okij,oj->oik', poses.slopes[frame], before)
-        slopes[numbers, :, frame, :3] = at.by_local @ turned
+        arm = at.local - poses.shift[frame]
+        slopes[numbers, :, frame, :3] = np.cross(arm[:, None], at.by_local)
         slopes[numbers, :, frame, 3:] = at.by_local
         # Its anchor, the other way round: p = R(w)^T (p' - v).
-        start = problem.T_camera_world[anchor, :3, :3]
-        by_world = at.by_local @ poses.T_camera_world[frame, :3, :3]
-        by_before = by_world @ np.swapaxes(start, 1, 2)
-        offset = at.in_anchor - poses.shift[anchor]
-        turned = np.einsum('okji,oj->oik', poses.slopes[anchor], offset)
-        slopes[numbers, :, anchor, :3] = by_before @ turned
-        rotation = poses.T_camera_world[anchor, :3, :3]
-        slopes[numbers, :, anchor, 3:] = -by_world @ np.swapaxes(rotation, 1, 2)
+        by_anchor = at.by_local @ at.turn
+        arm = at.in_anchor - poses.shift[anchor]
+        slopes[numbers, :, anchor, :3] = np.cross(by_anchor, arm[:, None])
+        slopes[numbers, :, anchor, 3:] = -by_anchor
         return slopes[:, :, problem.fixed :].reshape(len(frame), 2, -1)
 
     def _per_point(self, values: Array) -> Array:

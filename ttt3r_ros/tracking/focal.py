@@ -4,11 +4,13 @@ The focal length of a camera that nobody calibrated, from the points that are fo
 A wrong focal length bends the map: the turning camera sees points where they should not be. How
 well the keyframes fit is compared for three focal lengths, and a parabola through the costs tells
 the best one and how sure that is. Where it cannot be told (a camera that does not turn) the
-parabola is flat, and what the network says stays in force.
+parabola is flat, and what the network says stays in force. A late
+comparison is done in three parts, after one image each: at once it takes as long as two images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +34,7 @@ class FocalEstimate:
     def __init__(self) -> None:
         self._curve = self._weighted = 0.0  # sum of curvatures, and of these times log-focals
         self._keyframes = 0
+        self._comparison: Iterator[None] = iter(())
 
     def correct(self, log_focal: float) -> float:
         """
@@ -45,7 +48,7 @@ class FocalEstimate:
 
     def learn(self, problem: BundleProblem, width: int) -> None:
         """
-        Compare focal lengths in a keyframe's problem.
+        Compare focal lengths in a keyframe's problem; where that can wait, `proceed` does it.
 
         :param problem: after its refinement, at the focal length in force
         :param width: of the image, pixels
@@ -55,7 +58,25 @@ class FocalEstimate:
         self._keyframes += 1
         if self._keyframes > _FIRST and self._keyframes % _LATER:
             return
-        below, here, above = (_cost(problem, step) for step in (-_STEP, 0.0, _STEP))
+        self._end_comparison()
+        self._comparison = self._compare(problem, width)
+        if self._keyframes <= _FIRST:
+            self._end_comparison()  # the next keyframe needs it
+
+    def _end_comparison(self) -> None:
+        for _ in self._comparison:
+            pass
+
+    def proceed(self) -> None:
+        """Do the next third of a comparison, where one is under way."""
+        next(self._comparison, None)
+
+    def _compare(self, problem: BundleProblem, width: int) -> Iterator[None]:
+        below = _cost(problem, -_STEP)
+        yield
+        here = _cost(problem, 0.0)
+        yield
+        above = _cost(problem, _STEP)
         curve = (below - 2 * here + above) / _STEP**2
         slope = (above - below) / (2 * _STEP)
         if curve <= 0:

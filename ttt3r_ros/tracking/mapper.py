@@ -63,9 +63,23 @@ def readout_shift(
     return np.asarray(rolling * (pixels[:, 1:] / height - 0.5) * (pixels - before))
 
 
+@dataclass(frozen=True)
+class _Keyframe:
+    """A frame that is to become one; the parameters are those of `Mapper.learn`."""
+
+    frame: TrackingFrame
+    sighting: Sighting
+    T_camera_world: Transform
+    log_scale: float
+    calibrated: bool
+
+
 class Mapper:
     """
     Keeps the map.
+
+    What a frame's own pose does not need, `learn` leaves to `finish`, which must be called before
+    the next frame.
 
     :param config: settings
     """
@@ -76,6 +90,7 @@ class Mapper:
         self._sharpness = 0.0  # mean of the keyframes
         self.landmarks = LandmarkMap(np.eye(4))
         self.focal = FocalEstimate()
+        self._due: _Keyframe | None = None
 
     def start(self, frame: TrackingFrame, T_camera_world: Transform, log_scale: float) -> None:
         """
@@ -94,27 +109,47 @@ class Mapper:
         Take a frame into the map.
 
         :param calibrated: whether the focal length is known
-        :return: T_camera_world, refined if the frame became a keyframe; logarithm of what the
-            network's depth of this frame is to be multiplied by
+        :return: T_camera_world; logarithm of what the network's depth of this frame is to be
+            multiplied by
         """
-        pose, landmarks = sighting.T_camera_world, self.landmarks
-        landmarks.mark_followed(sighting.rows, sighting.pixels)
+        self.landmarks.mark_followed(sighting.rows, sighting.pixels)
         rows = sighting.rows[sighting.agree]
-        pose, log_scale = self._weigh_network(frame, pose, rows)
+        pose, log_scale = self._weigh_network(frame, sighting.T_camera_world, rows)
         self._frames_since += 1
         width = frame.gray.shape[1]
-        if keyframes.is_due(landmarks, self._frames_since, width, self._config):
-            landmarks.add_keyframe(pose, sighting.rows, sighting.corrected)
-            if self._config.refine:
-                problem = keyframes.refine(landmarks, frame.camera_matrix, self._config)
-                if problem is not None and not calibrated:
-                    self.focal.learn(problem, width)
-                pose = landmarks.T_camera_world[-1]
-                log_scale = -median_ratio(self._log_ratio(frame, pose, rows))
-            if len(landmarks.T_camera_world) > self._config.window:
-                landmarks.drop_oldest(frame.camera_matrix)
-            self._end_keyframe(frame, sighting.motion, log_scale)
+        if keyframes.is_due(self.landmarks, self._frames_since, width, self._config):
+            self._due = _Keyframe(frame, sighting, pose, log_scale, calibrated)
         return pose, log_scale
+
+    def finish(self) -> Transform | None:
+        """
+        Make the last frame a keyframe where it is to become one; else learn the focal length.
+
+        :return: the keyframe's T_camera_world, refined; None where it is none
+        """
+        due, self._due = self._due, None
+        if due is None:
+            self.focal.proceed()
+            return None
+        frame, sighting, landmarks, log_scale = (
+            due.frame,
+            due.sighting,
+            self.landmarks,
+            due.log_scale,
+        )
+        landmarks.add_keyframe(due.T_camera_world, sighting.rows, sighting.corrected)
+        pose = due.T_camera_world
+        if self._config.refine:
+            problem = keyframes.refine(landmarks, frame.camera_matrix, self._config)
+            if problem is not None and not due.calibrated:
+                self.focal.learn(problem, frame.gray.shape[1])
+            pose = landmarks.T_camera_world[-1]
+            log_ratio = self._log_ratio(frame, pose, sighting.rows[sighting.agree])
+            log_scale = -median_ratio(log_ratio)
+        if len(landmarks.T_camera_world) > self._config.window:
+            landmarks.drop_oldest(frame.camera_matrix)
+        self._end_keyframe(frame, sighting.motion, log_scale)
+        return pose
 
     def _weigh_network(
         self, frame: TrackingFrame, pose: Transform, rows: NDArray[np.int64]

@@ -3,7 +3,8 @@ The camera's trajectory, solved from images and the network's depths by geometry
 
 Corners are followed by optical flow at the image's full resolution; each is a point of a map,
 whose depth starts as the network's and is then triangulated. A pose is solved from the points
-that are seen (PnP), and at keyframes the latest poses and depths are refined together.
+that are seen (PnP), and at keyframes the latest poses and depths are refined together, after the
+pose is given out.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class PnpTracker:
             the motion, with `camera` as a first guess
         :raises ImageError: the arrays do not fit together
         """
+        self.finish()
         size = self._config.image_size
         self._focal_scale = 1.0
         if not calibrated:
@@ -132,6 +134,16 @@ class PnpTracker:
         return self._report(
             'tracked', int(sighting.agree.sum()), sighting.matches, sighting.covariance
         )
+
+    def finish(self) -> None:
+        """
+        Learn from the last image what its own pose did not need.
+
+        `add` does so first, where nobody did; the poses are the same.
+        """
+        refined = self._mapper.finish()
+        if refined is not None:
+            self._T_camera_world = refined
 
     def _follow(self, last: TrackingFrame, frame: TrackingFrame) -> Sighting | None:
         """Follow the points and solve the pose; the map stays as it is."""
