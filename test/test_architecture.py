@@ -36,7 +36,7 @@ TABLE = {
     'io': ({'geometry'}, {'PIL', 'apsw', 'cv2', 'numpy', 'rosbags', 'yaml'}),
     'synthetic': ({'geometry'}, {'PIL', 'cv2', 'numba', 'numpy'}),
     'training': (
-        {'devices', 'geometry', 'model', 'synthetic'},
+        {'devices', 'evaluation', 'geometry', 'model', 'synthetic'},
         {'matplotlib', 'numpy', 'safetensors', 'torch', 'tqdm'},
     ),
     'evaluation': (

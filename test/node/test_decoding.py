@@ -1,3 +1,4 @@
+import os
 import sys
 
 import cv2
@@ -193,6 +194,7 @@ class CvBridge:
 def stand_in(monkeypatch, tmp_path, source: str) -> None:
     (tmp_path / 'cv_bridge.py').write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
     monkeypatch.delitem(sys.modules, 'cv_bridge', raising=False)
 
 

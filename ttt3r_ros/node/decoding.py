@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -74,11 +73,10 @@ def _probe() -> str:
 
     :return: what is wrong, or nothing
     """
-    known = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, '-c', _PROBE]
     try:
         done = subprocess.run(
-            command, env=known, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
+            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return f'no answer in {_PROBE_SECONDS:.0f} s'
