@@ -319,6 +319,7 @@ def judge(outcome: Outcome, minutes: float) -> tuple[list[str], list[str]]:
     own, own_low, own_high = outcome.slope('own_mb', warm)
     threads, files = (outcome.floors(what, warm) for what in ('threads', 'files'))
     counts = {event: outcome.count(event) for event in _REASONS if outcome.count(event)}
+    answered = outcome.sent & outcome.answered  # another node may be on this domain
     kept = [sample.memory_mb for sample in outcome.samples if sample.at >= warm]
     lines = [
         f'{minutes:g} min at {RATE:g} Hz, {outcome.guests} listeners came, warm-up {warm:.0f} s',
@@ -326,7 +327,7 @@ def judge(outcome: Outcome, minutes: float) -> tuple[list[str], list[str]]:
         f'slope {slope:+.2f} MB/h (95 % interval {low:+.2f} to {high:+.2f}); of its own '
         f'{own:+.2f} MB/h ({own_low:+.2f} to {own_high:+.2f})',
         f'threads: floor {threads[0]} then {threads[1]}; files: floor {files[0]} then {files[1]}',
-        f'images: {len(outcome.sent)} sent, {len(outcome.answered)} answered, counted: {counts}, '
+        f'images: {len(outcome.sent)} sent, {len(answered)} answered, counted: {counts}, '
         f'without a reason: {outcome.unexplained()}',
         f'node: {outcome.count("received")} received, {outcome.count("processed")} published; '
         f'exit status {outcome.status}',
