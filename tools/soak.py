@@ -19,6 +19,7 @@ import json
 import os
 from pathlib import Path
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,10 +60,16 @@ _REASONS = (
 
 @dataclass(frozen=True)
 class Sample:
-    """What the system says of the node's process at one time (seconds since the start)."""
+    """
+    What the system says of the node's process at one time (seconds since the start).
+
+    :param memory_mb: resident, with the program's files and what is shared with listeners
+    :param own_mb: of that, what is neither
+    """
 
     at: float
     memory_mb: float
+    own_mb: float
     threads: int
     files: int
 
@@ -87,10 +94,11 @@ class Outcome:
         """Return how many images have neither odometry nor a counted reason."""
         return len(self.sent - self.answered) - sum(self.count(event) for event in _REASONS)
 
-    def slope(self, warm: float) -> tuple[float, float, float]:
+    def slope(self, what: str, warm: float) -> tuple[float, float, float]:
         """
         Fit memory over time, by the means of half minutes, which are nearly independent.
 
+        :param what: `memory_mb` or `own_mb`
         :param warm: seconds that are left out at the start
         :return: MB/h, and the ends of its 95 % interval
         """
@@ -98,7 +106,7 @@ class Outcome:
         kept = [sample for sample in self.samples if sample.at >= warm]
         groups: dict[int, list[float]] = {}
         for sample in kept:
-            groups.setdefault(int(sample.at // block), []).append(sample.memory_mb)
+            groups.setdefault(int(sample.at // block), []).append(getattr(sample, what))
         hours = np.array([(key + 0.5) * block / 3600 for key in groups])
         fit = linregress(hours, [np.mean(group) for group in groups.values()])
         half = float(t.ppf(0.975, len(groups) - 2) * fit.stderr)
@@ -206,7 +214,23 @@ class Soak:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def run(self, minutes: float) -> Outcome:
-        """Send images for some minutes, and end the node."""
+        """Send images for some minutes, and end the node, also where a signal ends this."""
+        try:
+            self._attend(minutes)
+        finally:
+            self._end()
+        return self._outcome
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._outcome.status = self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._outcome.status = self._process.wait()
+        self._outcome.log = self._log.read_text(encoding='utf-8', errors='replace')
+
+    def _attend(self, minutes: float) -> None:
         host = Peer(self._domain, 'soak')
         guests = Guests(self._domain, seed=7)
         try:
@@ -222,10 +246,6 @@ class Soak:
             guests.close()
             host.close()
             self._outcome.guests = guests.count
-            self._process.terminate()
-            self._outcome.status = self._process.wait(30)
-            self._outcome.log = self._log.read_text(encoding='utf-8', errors='replace')
-        return self._outcome
 
     def _wait(self, condition: Any) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -286,6 +306,7 @@ def read_process(pid: int, at: float) -> Sample:
     return Sample(
         at,
         int(status['VmRSS'][0]) / 1024,
+        int(status['RssAnon'][0]) / 1024,
         int(status['Threads'][0]),
         len(list((folder / 'fd').iterdir())),
     )
@@ -294,16 +315,19 @@ def read_process(pid: int, at: float) -> Sample:
 def judge(outcome: Outcome, minutes: float) -> tuple[list[str], list[str]]:
     """Return what is to be told of a run, and what is wrong."""
     warm = min(600.0, 20.0 * minutes)
-    slope, low, high = outcome.slope(warm)
+    slope, low, high = outcome.slope('memory_mb', warm)
+    own, own_low, own_high = outcome.slope('own_mb', warm)
     threads, files = (outcome.floors(what, warm) for what in ('threads', 'files'))
     counts = {event: outcome.count(event) for event in _REASONS if outcome.count(event)}
+    answered = outcome.sent & outcome.answered  # another node may be on this domain
     kept = [sample.memory_mb for sample in outcome.samples if sample.at >= warm]
     lines = [
         f'{minutes:g} min at {RATE:g} Hz, {outcome.guests} listeners came, warm-up {warm:.0f} s',
         f'memory: {kept[0]:.1f} MB after the warm-up, {kept[-1]:.1f} MB at the end, '
-        f'slope {slope:+.2f} MB/h (95 % interval {low:+.2f} to {high:+.2f})',
+        f'slope {slope:+.2f} MB/h (95 % interval {low:+.2f} to {high:+.2f}); of its own '
+        f'{own:+.2f} MB/h ({own_low:+.2f} to {own_high:+.2f})',
         f'threads: floor {threads[0]} then {threads[1]}; files: floor {files[0]} then {files[1]}',
-        f'images: {len(outcome.sent)} sent, {len(outcome.answered)} answered, counted: {counts}, '
+        f'images: {len(outcome.sent)} sent, {len(answered)} answered, counted: {counts}, '
         f'without a reason: {outcome.unexplained()}',
         f'node: {outcome.count("received")} received, {outcome.count("processed")} published; '
         f'exit status {outcome.status}',
@@ -332,6 +356,8 @@ def main() -> int:
     parser.add_argument('minutes', type=float)
     parser.add_argument('--out', type=Path, help='write all samples to this file (JSON)')
     arguments = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # where nobody waits, SIGINT is ignored else
+        signal.signal(number, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
         outcome = Soak(Path(folder), walk()).run(arguments.minutes)
     lines, wrong = judge(outcome, arguments.minutes)

@@ -2,9 +2,14 @@ import subprocess
 import sys
 
 import pytest
+import rclpy
+from rclpy.context import Context
+
+from ttt3r_ros.node.memory import trim_heaps
+from ttt3r_ros.node.reconstruction_node import ReconstructionNode
 
 # Blocks of a map that grows, below one that was freed: glibc would keep their memory.
-CODE = """
+MAPPED = """
 import sys
 from ttt3r_ros.node.memory import tune_allocator
 
@@ -24,15 +29,60 @@ blocks.clear()
 print(resident() - before)
 """
 
+# Blocks of an image's arrays: what lies between those that stay, glibc keeps.
+TRIMMED = """
+import sys
+from ttt3r_ros.node.memory import trim_heaps
+
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6
+
+before = resident()
+blocks = [bytearray(b'x') * 50_000 for _ in range(1000)]
+stay = blocks[::20]
+blocks.clear()
+if sys.argv[1] == 'yes':
+    trim_heaps()
+print(resident() - before)
+"""
+
+# Masks over points that are never equally many: NumPy keeps blocks of each size.
+SMALL = """
+import ctypes
+import sys
+import numpy as np
+from ttt3r_ros.node.memory import fill_small_blocks
+
+class Info(ctypes.Structure):
+    _fields_ = [(f'_{i}', ctypes.c_size_t) for i in range(7)] + [('used', ctypes.c_size_t)] + [
+        (f'_{i}', ctypes.c_size_t) for i in range(8, 10)
+    ]
+
+ask = getattr(ctypes.CDLL(None), 'mallinfo2', None)
+if ask is None:
+    print(0.0)
+    sys.exit()
+ask.restype = Info
+if sys.argv[1] == 'yes':
+    fill_small_blocks()
+before = ask().used
+for size in range(1, 1025):
+    masks = [np.ones(size, np.bool_) for _ in range(7)]
+    del masks
+print((ask().used - before) / 1e6)
+"""
+
+
+def measure(code: str, protected: str) -> float:
+    """Return what the code prints, in a process of its own."""
+    command = [sys.executable, '-c', code, protected]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='glibc only')
 def test_large_blocks_are_given_back_when_they_are_freed():
-    def left(mapped: str) -> float:
-        command = [sys.executable, '-c', CODE, mapped]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-    assert left('yes') < 4.0  # MB
-    if left('no') < 20.0:
+    assert measure(MAPPED, 'yes') < 4.0  # MB
+    if measure(MAPPED, 'no') < 20.0:
         pytest.skip('this allocator gives them back by itself')
 
 
@@ -61,3 +111,29 @@ def test_memory_of_one_image_serves_the_next():
     command = [sys.executable, '-c', WORK]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(result.stdout) < 200  # of 14,600 pages
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='glibc only')
+def test_free_pages_in_the_midst_of_a_heap_are_given_back():
+    assert measure(TRIMMED, 'yes') < 5.0  # MB
+    if measure(TRIMMED, 'no') < 20.0:
+        pytest.skip('this allocator gives them back by itself')
+
+
+def test_arrays_of_ever_other_lengths_take_no_more_memory():
+    assert measure(SMALL, 'yes') < 0.5  # MB
+    if measure(SMALL, 'no') < 2.0:
+        pytest.skip('this NumPy keeps no blocks, or this allocator cannot be asked')
+
+
+def test_the_node_gives_free_pages_back_again_and_again():
+    context = Context()
+    rclpy.init(context=context)
+    try:
+        node = ReconstructionNode(context=context)
+        periods = [timer.timer_period_ns for timer in node.timers if timer.callback is trim_heaps]
+        assert len(periods) == 1
+        assert periods[0] <= 60e9
+        node.destroy_node()
+    finally:
+        rclpy.shutdown(context=context)

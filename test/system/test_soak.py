@@ -1,12 +1,16 @@
 """Three minutes of tools/soak.py, which `make soak` runs for an hour."""
 
 from pathlib import Path
+import signal
+import subprocess
 import sys
+import time
 
-from node_processes import Domain
+from node_processes import START, Domain
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
+import soak
 from soak import Outcome, Soak, walk
 
 MINUTES = 3.0
@@ -41,3 +45,20 @@ def test_nothing_stays_behind_when_listeners_have_gone(outcome, what):
 def test_memory_is_bounded_while_listeners_come_and_go(outcome):
     kept = [sample.memory_mb for sample in outcome.samples if sample.at >= WARM]
     assert max(kept) - min(kept) < ROOM, kept
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_soak_that_is_ended_ends_its_node(number):
+    command = [sys.executable, soak.__file__, '1']
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        children = Path(f'/proc/{process.pid}/task/{process.pid}/children')
+        deadline = time.monotonic() + START
+        while not (nodes := children.read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert nodes
+        process.send_signal(number)
+        assert process.wait(START) == 1
+        assert not Path(f'/proc/{nodes[0]}').exists()
+    finally:
+        process.kill()

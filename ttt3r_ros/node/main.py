@@ -33,11 +33,12 @@ def main(args: list[str] | None = None) -> None:
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
-    from ttt3r_ros.node.memory import tune_allocator
+    from ttt3r_ros.node.memory import fill_small_blocks, tune_allocator
     from ttt3r_ros.node.reconstruction_node import ReconstructionNode
     from ttt3r_ros.node.shared_memory import remove_unfinished_segments
 
     tune_allocator()
+    fill_small_blocks()
     removed = remove_unfinished_segments()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     ended, crashed = threading.Event(), threading.Event()

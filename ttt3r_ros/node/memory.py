@@ -6,9 +6,13 @@ import ctypes
 import gc
 import sys
 
+import numpy as np
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE = 2 << 20  # bytes: more than an image of a usual camera has
 _KEPT = 32 << 20  # bytes: more than one image needs meanwhile
+_SMALL = 1024  # bytes: NumPy keeps free blocks up to this size,
+_BLOCKS = 8  # and of each size about so many
 
 
 def tune_allocator() -> None:
@@ -27,13 +31,36 @@ def tune_allocator() -> None:
             mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
+def fill_small_blocks() -> None:
+    """
+    Let NumPy take now, and in one place, what it will keep of small arrays.
+
+    It keeps some free blocks of every size below 1 kB, 3.6 MB in all, and first those that masks
+    and lists of ever other lengths bring about. That would take hours, and each block would hold
+    a page in the midst of what large arrays have left.
+    """
+    blocks = [np.empty(size, np.uint8) for size in range(1, _SMALL + 1) for _ in range(_BLOCKS)]
+    blocks.clear()
+
+
 def give_back_memory() -> None:
     """
-    Return what was freed to the system; where its allocator cannot be asked, nothing happens.
+    Return what was freed to the system, after what only a search finds to be free.
 
     Without this glibc keeps freed weights for later: its threshold for mapping memory has grown.
     """
     gc.collect()
+    trim_heaps()
+
+
+def trim_heaps() -> None:
+    """
+    Return the free pages of all heaps; where the allocator cannot be asked, nothing happens.
+
+    glibc has a heap for each of some threads, and gives back nothing but its end. Every heap keeps
+    what it held at its fullest, and among a dozen of threads there is always one that was never so
+    full before: memory rises for hours, by steps, though nothing more is in use. This takes 1 ms.
+    """
     if sys.platform.startswith('linux'):
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
         if trim is not None:

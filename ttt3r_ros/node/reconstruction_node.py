@@ -24,7 +24,7 @@ from ttt3r_ros.node.bond import create_bond
 from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
-from ttt3r_ros.node.memory import give_back_memory
+from ttt3r_ros.node.memory import give_back_memory, trim_heaps
 from ttt3r_ros.node.outputs import Outputs
 from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.pipeline import Pipeline, Report
@@ -38,6 +38,7 @@ from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 
 CONFIGS = (ReconstructorConfig, NodeConfig)
 _THROTTLE = 5.0  # seconds between two warnings of one kind
+_TRIM_PERIOD = 10.0  # seconds
 
 
 class ReconstructionNode(LifecycleNode):
@@ -91,6 +92,12 @@ class ReconstructionNode(LifecycleNode):
         self.create_timer(
             1.0,
             self._publish_diagnostics,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=steady_clock(),
+        )
+        self.create_timer(
+            _TRIM_PERIOD,
+            trim_heaps,
             callback_group=MutuallyExclusiveCallbackGroup(),
             clock=steady_clock(),
         )
