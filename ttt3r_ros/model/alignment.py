@@ -75,12 +75,11 @@ def align(current: Sequence[Tensor], before: Reference) -> Alignment:
     maps, previous = before.points.float().movedim(-1, 1), before[1:]
     focal = _focal(maps)
     constants = _constants(maps.device)
-    prior = _prior(maps[:, 2])
+    prior, lens = _prior(maps[:, 2]), _lens(focal, maps.shape)
     pose = torch.eye(4, device=maps.device).expand(len(maps), -1, -1)  # moves the points
     for level in reversed(range(len(FACTORS))):
         factor, image, reference = FACTORS[level], current[level], previous[level]
         cloud = (maps if factor == 1 else F.avg_pool2d(maps, factor)).flatten(2)
-        lens = _lens(focal / factor, image.shape)
         value = reference.flatten(1)
         place = _project(lens @ pose, cloud)
         error = _sample(image, place) - value
@@ -173,7 +172,7 @@ def _jacobian(image: Tensor, cloud: Tensor, focal: Tensor) -> Tensor:
 
 
 def _lens(focal: Tensor, shape: torch.Size) -> Tensor:
-    """Return what takes a camera's points to an image with pixels from -1 to 1 [B, 3, 4]."""
+    """Return what takes points to an image of any size with pixels from -1 to 1 [B, 3, 4]."""
     scale = torch.cat([2 / shape[-1] * focal, 2 / shape[-2] * focal, torch.ones_like(focal)], 1)
     return torch.diag_embed(scale) @ torch.eye(3, 4, device=focal.device)
 
