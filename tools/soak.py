@@ -239,6 +239,11 @@ class Soak:
             host.node.create_subscription(DiagnosticArray, '/diagnostics', self._read, 10)
             self._wait(lambda: camera.get_subscription_count() and self._outcome.values)
             time.sleep(_SETTLE)  # the other side has to find this one too
+            if (
+                host.node.count_publishers('image') > 1
+                or host.node.count_publishers('odometry') > 1
+            ):
+                raise RuntimeError(f'domain {self._domain} is in use')
             self._play(camera, guests, 60 * minutes)
             guests.close()
             time.sleep(_SETTLE)
