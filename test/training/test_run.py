@@ -19,6 +19,7 @@ from ttt3r_ros.training.validation import HeldOut
 
 TINY = (Phase(1, (1,), 4, ((32, 24),), 1e-3), Phase(0, (2,), 4, ((32, 24),), 5e-4))
 SETTINGS = TrainingSettings(log_steps=1, warmup=0)
+SHIPPED = Path(__file__).parents[2] / 'ttt3r_ros/weights/small.safetensors'
 
 
 @pytest.fixture(autouse=True)
@@ -182,3 +183,9 @@ def test_a_run_does_not_start_from_another_network(tmp_path: Path) -> None:
     save_safetensors(path, {}, PRESETS['golden_small'])
     with pytest.raises(ValueError, match='another network'):
         TrainingRun(tmp_path / 'run', SETTINGS).start_from(path)
+
+
+def test_the_shipped_weights_are_of_the_preset_that_training_goes_on_with(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, TrainingSettings())
+    run.start_from(SHIPPED)
+    assert run.step > 0

@@ -130,35 +130,37 @@ _GOLDEN = {
     'memory_slots': 16,
 }
 
+_SMALL = {
+    'image_size': 64,
+    'resample': 'area',
+    'patch_size': 8,
+    'stem': 'conv',
+    'stem_width': 24,
+    'encoder_width': 128,
+    'encoder_depth': 3,
+    'encoder_heads': 4,
+    'decoder_width': 128,
+    'decoder_depth': 3,
+    'decoder_heads': 4,
+    'state_heads': 4,
+    'state_tokens': 48,
+    'memory_slots': 8,
+    'memory_depth': 1,
+    'dpt_widths': (24, 32, 48, 64),
+    'dpt_features': 24,
+    'dpt_head_width': 16,
+    'points': 'pinhole',
+    'world_head': False,
+    'rgb_head': False,
+    'motion_radius': 4,
+    'motion_width': 64,
+}
+
 PRESETS: dict[str, NetworkConfig] = {
     'cut3r_512_dpt': NetworkConfig(),
     'cut3r_224_linear': NetworkConfig(head='linear', image_size=224, fit='square'),
     'golden_small': NetworkConfig(**_GOLDEN),  # type: ignore[arg-type]
     'golden_small_linear': NetworkConfig(**_GOLDEN, head='linear'),  # type: ignore[arg-type]
-    'small': NetworkConfig(
-        image_size=64,
-        resample='area',
-        patch_size=8,
-        stem='conv',
-        stem_width=24,
-        encoder_width=128,
-        encoder_depth=3,
-        encoder_heads=4,
-        decoder_width=128,
-        decoder_depth=3,
-        decoder_heads=4,
-        state_heads=4,
-        state_tokens=48,
-        memory_slots=8,
-        memory_depth=1,
-        dpt_widths=(24, 32, 48, 64),
-        dpt_features=24,
-        dpt_head_width=16,
-        points='pinhole',
-        world_head=False,
-        rgb_head=False,
-        motion_radius=4,
-        motion_width=64,
-        motion_alignment=True,
-    ),
+    'small': NetworkConfig(**_SMALL),  # type: ignore[arg-type]
+    'small_aligned': NetworkConfig(**_SMALL, motion_alignment=True),  # type: ignore[arg-type]
 }
