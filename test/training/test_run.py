@@ -178,6 +178,37 @@ def test_a_run_goes_on_from_exported_weights_elsewhere(tmp_path: Path) -> None:
         second.start_from(tmp_path / 'small.safetensors')
 
 
+def test_weights_without_the_alignment_go_on_with_it(tmp_path: Path) -> None:
+    first = TrainingRun(tmp_path / 'first', SETTINGS)
+    first.train_step()
+    first.export(tmp_path / 'small.safetensors')
+    aligned = TrainingRun(tmp_path / 'second', replace(SETTINGS, preset='small_aligned'))
+    new = {name: tensor.clone() for name, tensor in aligned.network.state_dict().items()}
+    aligned.start_from(tmp_path / 'small.safetensors')
+    old = first.averaged_network().state_dict()
+    for name, weights in aligned.network.state_dict().items():
+        anew = name.startswith('motion.known') or 'pose_head.mlp.fc2' in name
+        expected = new[name] if anew else old[name].half().float()
+        torch.testing.assert_close(weights, expected)
+    assert aligned.network.config.motion_alignment
+
+
+def test_what_goes_on_warms_up_again_and_keeps_its_decay(tmp_path: Path) -> None:
+    settings = TrainingSettings(warmup=4)
+    first = TrainingRun(tmp_path / 'first', settings)
+    first.step = 10
+    first.export(tmp_path / 'small.safetensors')
+    assert first.rate() == pytest.approx(5e-4)
+    second = TrainingRun(tmp_path / 'second', settings)
+    second.start_from(tmp_path / 'small.safetensors')
+    assert second.rate() == pytest.approx(5e-4 / 4)
+    second.anneal = (10, 20)
+    second.step = 15
+    second.save()
+    resumed = TrainingRun(tmp_path / 'second', settings)
+    assert resumed.rate() == second.rate() == pytest.approx(5e-4 / 2)
+
+
 def test_a_run_does_not_start_from_another_network(tmp_path: Path) -> None:
     path = tmp_path / 'other.safetensors'
     save_safetensors(path, {}, PRESETS['golden_small'])

@@ -27,7 +27,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument('--validate-minutes', type=float, default=defaults.validate_minutes)
     parser.add_argument(
         '--anneal', type=int, default=0,
-        help='last stretch: let the learning rate fall to 0 over so many steps, then stop',
+        help='last stretch: let the learning rate fall to 0 over so many steps, then stop; '
+        'a run that was stopped within one goes on with that',
     )  # fmt: skip
     parser.add_argument('--start-from', type=Path, help='exported weights, for a new run')
     parser.add_argument('--export', type=Path, help='only write the averaged weights, and stop')
@@ -55,7 +56,7 @@ def main() -> None:
         run.export(arguments.export)
         _LOG.info('step %d written to %s', run.step, arguments.export)
         return
-    if arguments.anneal:
+    if arguments.anneal and run.anneal is None:
         run.anneal = (run.step, run.step + arguments.anneal)
     _train(run, arguments.minutes)
 

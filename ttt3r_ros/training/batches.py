@@ -19,7 +19,7 @@ from ttt3r_ros.training.settings import Phase
 FILMS_PER_SCENE = 4  # of single pictures; building a scene costs about one of them
 _SCENES_PER_STEP = 32
 _DEPTH_RANGE = (0.1, 20.0)
-_SCENES = SceneSettings(tilted=0.4)
+_SCENES = SceneSettings()
 
 
 class Batch(NamedTuple):

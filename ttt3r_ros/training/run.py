@@ -8,6 +8,7 @@ it was stopped. A file `PAUSE` in the folder pauses; SIGTERM and SIGINT save and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 import json
 import logging
 from pathlib import Path
@@ -31,6 +32,7 @@ from ttt3r_ros.training.unroll import glance, unroll
 _LOG = logging.getLogger(__name__)
 _BETAS = (0.9, 0.98)
 _PAUSE_SECONDS = 5.0
+_ALIGNED = 'pose_head.mlp.fc2'  # says all of the motion, or what the alignment misses
 
 
 def make_optimiser(network: Network, settings: TrainingSettings) -> torch.optim.AdamW:
@@ -64,6 +66,7 @@ class TrainingRun:
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         self.optimiser = make_optimiser(self.network, settings)
         self.step, self.frames, self.seconds = 0, 0, 0.0
+        self.began = 0  # the step from which the optimiser's averages build up
         self.anneal: tuple[int, int] | None = None  # first and last step of a final decay
         if self.checkpoint.is_file():
             self._load()
@@ -79,13 +82,17 @@ class TrainingRun:
         self.average = saved['average']
         self.optimiser.load_state_dict(saved['optimiser'])
         self.step, self.frames, self.seconds = saved['step'], saved['frames'], saved['seconds']
+        self.began = saved.get('began', 0)
+        self.anneal = saved.get('anneal')
         _LOG.info('resumed %s at step %d', self.folder, self.step)
 
     def start_from(self, weights: Path) -> None:
         """
         Go on from exported weights, on a machine that does not have the run's folder.
 
-        The optimiser's averages are not in them and build up again.
+        The optimiser's averages are not in them and build up again, with a new warm-up. Where
+        this run's network aligns images and that of the weights does not, the pose head's last
+        layer starts anew: it now says what the alignment misses.
 
         :raises CheckpointError: see `load_network`
         :raises ValueError: if the run has steps of its own, or the network is another
@@ -93,13 +100,21 @@ class TrainingRun:
         if self.step:
             raise ValueError(f'{self.folder} is at step {self.step} already')
         tensors, config = read_tensors(weights)
-        if config != self.network.config:
-            raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
+        mine = self.network.config
+        if config != mine:
+            align = mine.motion_alignment
+            if config is None or replace(config, motion_alignment=align) != mine:
+                raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
+            tensors = {
+                name: tensors[name] if name in tensors and _ALIGNED not in name else tensor
+                for name, tensor in self.network.state_dict().items()
+            }
         self.network.load_state_dict(tensors)
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         told = read_metadata(weights)
         self.step, self.frames = int(told['steps']), int(told['frames'])
         self.seconds = 3600 * float(told['core_hours'])
+        self.began = self.step
         _LOG.info('went on from %s, step %d', weights, self.step)
 
     def save(self) -> None:
@@ -109,6 +124,8 @@ class TrainingRun:
             'average': self.average,
             'optimiser': self.optimiser.state_dict(),
             'step': self.step,
+            'began': self.began,
+            'anneal': self.anneal,
             'frames': self.frames,
             'seconds': self.seconds,
         }
@@ -140,7 +157,7 @@ class TrainingRun:
         """Return the learning rate of the current step."""
         rate = phase_at(self.step).rate
         if self.settings.warmup:
-            rate *= min(1.0, (self.step + 1) / self.settings.warmup)
+            rate *= min(1.0, (self.step - self.began + 1) / self.settings.warmup)
         if self.anneal is not None:
             first, last = self.anneal
             rate *= max(0.0, (last - self.step) / (last - first))
