@@ -26,11 +26,16 @@ TABLE = {
     'mapping': ({'geometry'}, {'numpy'}),
     'watch': (set(), {'numpy'}),
     'seen': ({'geometry', 'model', 'view'}, {'numpy', 'torch'}),
+    'upright': ({'geometry', 'model', 'seen'}, {'cv2', 'numpy', 'torch'}),
     'model': ({'geometry'}, {'numpy', 'safetensors', 'torch'}),
     'tracking': ({'geometry'}, {'cv2', 'numpy', 'scipy'}),
     'preprocess': ({'geometry', 'model'}, {'PIL', 'cv2', 'numpy', 'torch'}),
+    'reconstructor_config': ({'devices', 'model'}, set()),
     'reconstructor': (
-        {'devices', 'geometry', 'model', 'preprocess', 'seen', 'tracking', 'view', 'watch'},
+        {
+            'devices', 'geometry', 'model', 'preprocess', 'reconstructor_config', 'seen',
+            'tracking', 'upright', 'view', 'watch',
+        },
         {'numpy', 'torch'},
     ),
     'io': ({'geometry'}, {'PIL', 'apsw', 'cv2', 'numpy', 'rosbags', 'yaml'}),

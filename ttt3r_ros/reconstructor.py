@@ -12,13 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from ttt3r_ros.devices import (
-    INT8,
-    PRECISIONS,
-    choose_device,
-    choose_precision,
-    enough_memory,
-)
+from ttt3r_ros.devices import INT8, choose_device, choose_precision, enough_memory
 from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.geometry import se3
 from ttt3r_ros.geometry.camera import (
@@ -28,74 +22,30 @@ from ttt3r_ros.geometry.camera import (
     focal_from_points,
 )
 from ttt3r_ros.model.checkpoint import load_network
-from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.encoder import Encoded
 from ttt3r_ros.model.fused import fuse
 from ttt3r_ros.model.lean import convert
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.quantise import quantise
+from ttt3r_ros.model.roll import load_roll_network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import fit_image, to_tensor
+from ttt3r_ros.reconstructor_config import ReconstructorConfig
 from ttt3r_ros.seen import Seen
-from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
+from ttt3r_ros.upright import Gimbal, turn_back, turn_image, turning_axes
 from ttt3r_ros.view import Durations, Tracking, View
 from ttt3r_ros.watch import ConfidenceWatch, shows_nothing
+
+__all__ = ['SHIPPED_WEIGHTS', 'Prepared', 'Reconstructor', 'ReconstructorConfig']
 
 logger = logging.getLogger(__name__)
 
 SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'small.safetensors'
+_ROLL_WEIGHTS = SHIPPED_WEIGHTS.with_name('roll.safetensors')
 
 _FOCAL_FRAMES = 60  # over which the focal length is smoothed
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReconstructorConfig:
-    """Settings of the reconstruction itself; each becomes one ROS parameter."""
-
-    weights: str = setting(
-        '', 'Weights file (.pth, .safetensors); empty: the shipped small model.'
-    )
-    preset: str = setting(
-        '', 'Sizes of the network; empty: as the weights file says.', choices=('', *PRESETS)
-    )
-    device: str = setting('auto', 'auto, cpu, cuda or cuda:N.')
-    precision: str = setting(
-        'auto',
-        'Number format of the network; int8 (CPU): of its large matrices, the rest in float32.',
-        choices=('auto', *PRECISIONS, INT8),
-    )
-    world_head: bool = setting(
-        False, 'Load the head for points in the world frame, if the weights have one.'
-    )
-    update_rule: str = setting(
-        'ttt3r', 'How a frame changes the state.', choices=tuple(UPDATE_RULES), runtime=True
-    )
-    pose_source: str = setting(
-        'auto',
-        'Pose regressed by the network, or solved from its points (pnp); '
-        'auto: pnp for the shipped small model, network for CUT3R’s.',
-        choices=('auto', 'network', 'pnp'),
-    )
-    reset_interval: int = setting(
-        0, 'Frames between state resets; 0 never resets.', ge=0, runtime=True
-    )
-    fit: str = setting(
-        'crop',
-        'How an image is brought to whole patches: cropped, or stretched.',
-        choices=('crop', 'stretch'),
-    )
-    align_depth: bool = setting(
-        True,
-        'Correct the depth of each frame by the tracked landmarks: its scale, and a smooth field '
-        '(pose source pnp).',
-    )
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        if self.reset_interval == 1:
-            raise ValueError('reset_interval is 1; each part needs 2 frames, and 0 never resets')
 
 
 @dataclass(frozen=True)
@@ -105,6 +55,7 @@ class Prepared:
     image: NDArray[np.uint8]  # as it was given [H, W, 3]
     small: NDArray[np.uint8]  # as the network sees it [h, w, 3]
     mapping: ImageMapping  # from the one to the other
+    roll: float  # by which the image was turned before it was encoded, radians
     encoded: Encoded
     seconds: float  # that this took
     ready: torch.cuda.Event | None = None  # on a GPU: when it is really there
@@ -139,9 +90,14 @@ class Reconstructor:
         # on a GPU images are encoded beside the decoding of others; never run on one
         cuda = self.device.type == 'cuda'
         self._side = torch.cuda.Stream(self.device) if cuda else None  # type: ignore[no-untyped-call]
+        small = network.config.motion_radius > 0
         source = self._config.pose_source
         if source == 'auto':
-            source = 'pnp' if network.config.motion_radius else 'network'
+            source = 'pnp' if small else 'network'
+        upright = self._config.upright
+        if upright == 'auto':
+            upright = 'on' if small and source == 'pnp' else 'off'
+        self._gimbal = Gimbal(load_roll_network(_ROLL_WEIGHTS)) if upright == 'on' else None
         self._tracker = PnpTracker() if source == 'pnp' else None
         self._watch = ConfidenceWatch()
         self.reset()
@@ -173,8 +129,11 @@ class Reconstructor:
         self._index = 0
         self._focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)
         self._last_pose = np.eye(4)
+        self._spin = np.eye(3)  # rotation of the camera from the image before to the last one
         self._focal_scale = 1.0  # of the network's, as the tracker found it
         self._watch.reset()
+        if self._gimbal:
+            self._gimbal.reset()
         if self._tracker:
             self._tracker.reset()
         self._start_chunk(np.eye(4))
@@ -194,10 +153,17 @@ class Reconstructor:
         with enough_memory(self.device):
             began = time.perf_counter()
             small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
+            # a guess: whether the camera has rolled since, its turn will tell
+            roll = self._gimbal.angle if self._gimbal else 0.0
+            turned = turn_image(image, mapping, roll) if roll else small
             with torch.cuda.stream(self._side):  # where there is none, this is nothing
-                encoded = self.network.encode(to_tensor([small], self.device, self.dtype))
+                encoded = self._encode(turned)
                 ready = None if self._side is None else self._side.record_event()
-            return Prepared(image, small, mapping, encoded, time.perf_counter() - began, ready)
+            seconds = time.perf_counter() - began
+            return Prepared(image, small, mapping, roll, encoded, seconds, ready)
+
+    def _encode(self, small: NDArray[np.uint8]) -> Encoded:
+        return self.network.encode(to_tensor([small], self.device, self.dtype))
 
     @torch.inference_mode()
     def add(
@@ -243,6 +209,11 @@ class Reconstructor:
     ) -> View:
         began = time.perf_counter()
         self._await(frame)
+        unseen = self._index > 0 and shows_nothing(frame.small)
+        if self._gimbal:
+            frame = self._turn(frame, self._gimbal, unseen=unseen)
+        if self._chunk_frames == 0:
+            self._chunk_roll = frame.roll
         before = self._state
         prediction = self._decode(frame.encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
@@ -253,9 +224,11 @@ class Reconstructor:
             raise ReconstructionError(
                 'the network’s output is not finite, or fits no camera; the state starts anew'
             )
-        network_pose = se3.orthonormalise(self._T_world_chunk @ seen.T_chunk_camera)
+        if frame.roll:
+            seen = turn_back(seen, frame.mapping, frame.roll, pinhole=pinhole)
+        T_world_turned = self._T_world_turned() @ seen.T_chunk_camera
+        network_pose = se3.orthonormalise(T_world_turned @ turning_axes(frame.roll))
         decoded = time.perf_counter()
-        unseen = self._index > 0 and shows_nothing(frame.small)
         if unseen or self._watch.collapsed(seen.confidence):
             # Neither state nor track may learn from it: both go on when the view returns.
             self._state = before
@@ -264,9 +237,18 @@ class Reconstructor:
             return view
         view = self._view(seen, network_pose, frame, camera)
         tracked = time.perf_counter()
-        self._end_frame(frame.encoded, network_pose)
+        self._end_frame(frame, network_pose)
         network = frame.seconds + decoded - began
         return replace(view, durations=Durations(network=network, tracking=tracked - decoded))
+
+    def _turn(self, frame: Prepared, gimbal: Gimbal, *, unseen: bool) -> Prepared:
+        """Follow the camera's roll; encode again what was encoded with another one."""
+        foreseen = self._last_pose[:3, :3] @ self._spin
+        roll = gimbal.angle if unseen else gimbal.follow(frame.small, foreseen)
+        if roll == frame.roll:
+            return frame
+        turned = turn_image(frame.image, frame.mapping, roll) if roll else frame.small
+        return replace(frame, roll=roll, encoded=self._encode(turned))
 
     def _await(self, frame: Prepared) -> None:
         """Let the GPU, not the host, wait until an image is encoded."""
@@ -294,8 +276,13 @@ class Reconstructor:
             self._state = self.network.initial_state(1)
         self._T_world_chunk = T_world_chunk
         self._chunk_frames = 0
+        self._chunk_roll = 0.0  # by which its first image was turned
 
-    def _end_frame(self, encoded: Encoded, network_pose: se3.Transform) -> None:
+    def _T_world_turned(self) -> se3.Transform:  # noqa: N802 - a transform
+        """Return what takes the state's frame, that of its first image as turned, to the world."""
+        return self._T_world_chunk @ turning_axes(self._chunk_roll).T
+
+    def _end_frame(self, frame: Prepared, network_pose: se3.Transform) -> None:
         """Count the frame; at a reset it is fed twice, to end one chunk and start the next."""
         self._index += 1
         self._chunk_frames += 1
@@ -303,8 +290,8 @@ class Reconstructor:
         if interval and self._chunk_frames >= interval:
             logger.info('state reset after %d frames', self._chunk_frames)
             self._start_chunk(network_pose)
-            self._decode(encoded, update=True, world=False)
-            self._chunk_frames = 1
+            self._decode(frame.encoded, update=True, world=False)
+            self._chunk_frames, self._chunk_roll = 1, frame.roll
 
     def _view(
         self,
@@ -361,7 +348,7 @@ class Reconstructor:
             smoothed = smoothed.zoomed(self._focal_scale)
             estimate = mapping.to_output(smoothed)
             points = estimate.rays() * points[..., 2:]
-        self._last_pose = pose
+        self._remember(pose, tracking)
         return View(
             index=self._index,
             T_world_camera=pose,
@@ -378,5 +365,12 @@ class Reconstructor:
             world_points=self._to_world(seen.world_points),
         )
 
+    def _remember(self, pose: se3.Transform, tracking: Tracking) -> None:
+        """Keep what the next image is expected from."""
+        self._spin = self._last_pose[:3, :3].T @ pose[:3, :3]
+        self._last_pose = pose
+        if self._gimbal and self._tracker and tracking.status == 'network':
+            self._gimbal.lose(pose[:3, :3])
+
     def _to_world(self, points: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        return None if points is None else se3.transform_points(self._T_world_chunk, points)
+        return None if points is None else se3.transform_points(self._T_world_turned(), points)

@@ -28,6 +28,7 @@ class SyntheticSequence:
     depth: NDArray[np.float32]  # metres along the camera's axis [T, H, W]
     T_world_camera: NDArray[np.float64]  # OpenCV axes, metres [T, 4, 4]
     intrinsics: Intrinsics
+    down: NDArray[np.float64] | None = None  # where gravity pulls, in the first camera [3]
 
 
 class _MovingObjects:
@@ -111,7 +112,8 @@ class SceneCamera:
             shift = _image_shift(poses[max(t - 1, 0)], poses[t], focal)
             rgb[t] = camera.picture(radiance, shift, rng.getrandbits(40))
         relative = inverse(poses[0]) @ poses
-        return SyntheticSequence(rgb, depth, relative, Intrinsics.centred(width, height, focal))
+        intrinsics = Intrinsics.centred(width, height, focal)
+        return SyntheticSequence(rgb, depth, relative, intrinsics, -poses[0, 2, :3])
 
 
 def render_sequence(
