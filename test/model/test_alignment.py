@@ -111,7 +111,7 @@ def test_sequences_of_a_batch_do_not_touch_one_another(sequences):
 
 
 def test_the_network_goes_on_from_what_the_alignment_found(sequences):
-    network = Network(PRESETS['small_aligned']).requires_grad_(False).eval()
+    network = Network(PRESETS['small']).requires_grad_(False).eval()
     last = network.downstream_head.pose_head.mlp.fc2
     last.weight.zero_()
     last.bias.copy_(torch.tensor([0.0, 0, 0, 1, 0, 0, 0]))
@@ -129,7 +129,7 @@ def test_the_network_goes_on_from_what_the_alignment_found(sequences):
 
 
 def test_an_image_of_another_size_is_not_aligned(sequences):
-    network = Network(PRESETS['small_aligned']).requires_grad_(False).eval()
+    network = Network(PRESETS['small']).requires_grad_(False).eval()
     _, state = network.step(tensor(sequences[0].rgb[:1]), network.initial_state(1))
     seen, _ = network.step(torch.zeros(1, 3, 64, 48), state)
     assert torch.isfinite(seen.translation).all()
@@ -137,11 +137,11 @@ def test_an_image_of_another_size_is_not_aligned(sequences):
 
 def test_alignment_needs_a_pinhole_camera():
     with pytest.raises(ValueError, match='motion_alignment needs motion_radius and pinhole'):
-        type(PRESETS['small_aligned'])(motion_alignment=True)
+        type(PRESETS['small'])(motion_alignment=True)
 
 
 def test_a_network_with_alignment_is_loaded_whole(tmp_path):
-    network = Network(PRESETS['small_aligned'])
+    network = Network(PRESETS['small'])
     save_safetensors(tmp_path / 'w.safetensors', network.state_dict(), network.config)
     loaded = load_network(tmp_path / 'w.safetensors')
     image = torch.rand(1, 3, 48, 64) * 2 - 1

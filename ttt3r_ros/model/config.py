@@ -154,6 +154,7 @@ _SMALL = {
     'rgb_head': False,
     'motion_radius': 4,
     'motion_width': 64,
+    'motion_alignment': True,
 }
 
 PRESETS: dict[str, NetworkConfig] = {
@@ -162,5 +163,4 @@ PRESETS: dict[str, NetworkConfig] = {
     'golden_small': NetworkConfig(**_GOLDEN),  # type: ignore[arg-type]
     'golden_small_linear': NetworkConfig(**_GOLDEN, head='linear'),  # type: ignore[arg-type]
     'small': NetworkConfig(**_SMALL),  # type: ignore[arg-type]
-    'small_aligned': NetworkConfig(**_SMALL, motion_alignment=True),  # type: ignore[arg-type]
 }
