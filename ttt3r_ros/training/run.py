@@ -102,8 +102,7 @@ class TrainingRun:
         tensors, config = read_tensors(weights)
         mine = self.network.config
         if config != mine:
-            align = mine.motion_alignment
-            if config is None or replace(config, motion_alignment=align) != mine:
+            if config != replace(mine, motion_alignment=False):
                 raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
             tensors = {
                 name: tensors[name] if name in tensors and _ALIGNED not in name else tensor
