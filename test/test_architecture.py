@@ -21,6 +21,7 @@ TABLE = {
     'settings': (set(), set()),
     'files': (set(), set()),
     'devices': (set(), {'torch'}),
+    'threads': ({'model'}, {'threadpoolctl', 'torch'}),
     'geometry': (set(), {'numpy', 'scipy', 'torch'}),
     'view': ({'geometry'}, {'numpy'}),
     'mapping': ({'geometry'}, {'numpy'}),
@@ -34,7 +35,7 @@ TABLE = {
     'reconstructor': (
         {
             'devices', 'geometry', 'model', 'preprocess', 'reconstructor_config', 'seen',
-            'tracking', 'upright', 'view', 'watch',
+            'threads', 'tracking', 'upright', 'view', 'watch',
         },
         {'numpy', 'torch'},
     ),

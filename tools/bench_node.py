@@ -87,7 +87,7 @@ def running_node(domain: int, cores: set[int], log: Path, **parameters: Any) -> 
     command = [sys.executable, '-m', 'ttt3r_ros.node.main', '--ros-args']
     for name, value in parameters.items():
         command += ['-p', f'{name}:={value}']
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'OMP_NUM_THREADS': '1'}
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain)}
     environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     with log.open('wb') as output:
         process = subprocess.Popen(

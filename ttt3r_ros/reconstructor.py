@@ -32,6 +32,7 @@ from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import fit_image, to_tensor
 from ttt3r_ros.reconstructor_config import ReconstructorConfig
 from ttt3r_ros.seen import Seen
+from ttt3r_ros.threads import use_threads
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
 from ttt3r_ros.upright import Gimbal, turn_back, turn_image, turning_axes
@@ -65,6 +66,8 @@ class Reconstructor:
     """
     A camera's images, one after the other, to metric points and poses.
 
+    Sets the number of threads of PyTorch and OpenBLAS for the whole process (`config.threads`).
+
     :param config: settings
     :param network: used instead of loading `config.weights`
     :raises CheckpointError: the weights cannot be loaded
@@ -83,6 +86,7 @@ class Reconstructor:
             path = self._config.weights or SHIPPED_WEIGHTS
             wanted = frozenset({'world'} if self._config.world_head else ())
             network = load_network(path, preset=self._config.preset, outputs=wanted)
+        use_threads(self._config.threads, network)
         if self._config.precision == INT8:
             network = quantise(network)
         convert(network, self.device, self.dtype)

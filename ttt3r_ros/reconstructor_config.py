@@ -26,6 +26,12 @@ class ReconstructorConfig:
         'Number format of the network; int8 (CPU): of its large matrices, the rest in float32.',
         choices=('auto', *PRECISIONS, INT8),
     )
+    threads: int = setting(
+        0,
+        'Threads of the processor for the network, in the whole process; 0: one for a small '
+        'network, else as many as PyTorch takes by itself.',
+        ge=0,
+    )
     world_head: bool = setting(
         False, 'Load the head for points in the world frame, if the weights have one.'
     )

@@ -34,7 +34,10 @@ def build(preset: str, precision: str, device: torch.device) -> Network:
     Speed does not depend on the weights; only the heads for points and pose are made.
     """
     weights = SHIPPED_WEIGHTS if preset == 'small' else _random_weights(preset)
-    config = ReconstructorConfig(weights=str(weights), precision=precision, device=str(device))
+    config = ReconstructorConfig(
+        weights=str(weights), precision=precision, device=str(device),
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
     network = Reconstructor(config).network
     gc.collect()
     return network
@@ -160,11 +163,11 @@ def reconstructor_rows(clock: Clock) -> list[Row]:
     network, rows = build('small', 'float32', clock.device), []
     image = np.random.default_rng(SEED).integers(0, 256, (480, 640, 3), np.uint8)
     image = np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8)
+    config = ReconstructorConfig(device=str(clock.device), threads=torch.get_num_threads())
     for source in ('network', 'pnp'):
-        config = ReconstructorConfig(device=str(clock.device), pose_source=source)
-        pan = Pan(image, Reconstructor(config, network))
+        pan = Pan(image, Reconstructor(replace(config, pose_source=source), network))
         rows.append(row(f'Reconstructor.add, pose source {source}', clock.measure(pan.add)))
-    prepare = Pan(image, Reconstructor(ReconstructorConfig(device=str(clock.device)), network))
+    prepare = Pan(image, Reconstructor(config, network))
     rows.append(row('of it Reconstructor.prepare', clock.measure(prepare.prepare)))
     return rows
 
