@@ -16,6 +16,7 @@ from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.seen import Seen
 from ttt3r_ros.synthetic.sequence import render_sequence
 from ttt3r_ros.synthetic.settings import held_out_seed
+from ttt3r_ros.tracking.pnp import TrackedPose
 from ttt3r_ros.upright import Gimbal, turn_back, turn_image, turning_axes
 from ttt3r_ros.view import Health
 
@@ -45,6 +46,16 @@ def test_a_quarter_turn_is_exact() -> None:
     halved = image.reshape(64, 2, 64, 2, 3).mean((1, 3))
     turned = turn_image(image, mapping, math.pi / 2)
     np.testing.assert_allclose(turned, np.rot90(halved), atol=2)
+
+
+def test_a_stretched_image_is_turned_as_it_was_before() -> None:
+    image = np.zeros((101, 201, 3), np.uint8)
+    cv2.circle(image, (140, 50), 6, (255, 255, 255), -1)
+    mapping = ImageMapping(201, 101, 64, 64, 64 / 201, 64 / 101, 0, 0)
+    turned = turn_image(image, mapping, math.pi / 2)  # counter-clockwise: what is right goes up
+    rows, columns = np.nonzero(turned[..., 1] > 127)
+    expected = mapping.points_to_output(np.array([100.0, 10.0]))
+    np.testing.assert_allclose([columns.mean(), rows.mean()], expected, atol=0.6)
 
 
 def plane(camera: Intrinsics, axes: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -166,3 +177,68 @@ def test_poses_are_those_of_the_camera_and_not_of_its_image_as_turned() -> None:
     assert turned[-1] != 0.0
     rotation = Rotation.from_matrix(view.T_world_camera[:3, :3]).as_rotvec(degrees=True)
     np.testing.assert_allclose(rotation, [0, 0, 3.0], atol=0.5)
+
+
+class Watched:
+    """Stands for the watch: remembers what it is shown, and calls it a collapse where it shall."""
+
+    def __init__(self, *collapses: int) -> None:
+        self.collapses, self.shown = collapses, list[NDArray[np.float32]]()
+
+    def collapsed(self, confidence: NDArray[np.float32]) -> bool:
+        self.shown.append(confidence)
+        return len(self.shown) - 1 in self.collapses
+
+
+def test_the_corners_of_a_turned_image_are_no_collapse(monkeypatch: pytest.MonkeyPatch) -> None:
+    [(picture, _)] = rolled_rooms(1, 40.0)
+    reconstructor, watch = Reconstructor(ReconstructorConfig(pose_source='pnp')), Watched()
+    monkeypatch.setattr(reconstructor, '_watch', watch)
+    view = reconstructor.add(picture)
+    assert (view.confidence == 1).mean() > 0.05  # the corners
+    assert (watch.shown[0] == 1).mean() < 0.01
+
+
+def test_an_image_without_confidence_tells_nothing_of_gravity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [(picture, _)] = rolled_rooms(1, 0.0)
+    reconstructor = Reconstructor(ReconstructorConfig(pose_source='pnp'))
+    gimbal = Gimbal(Said(*[0.0] * 4, *[90.0] * 4, 0.0))
+    monkeypatch.setattr(reconstructor, '_gimbal', gimbal)
+    monkeypatch.setattr(reconstructor, '_watch', Watched(4, 5, 6, 7))
+    statuses = [reconstructor.add(picture).tracking.status for _ in range(9)]
+    assert statuses[4:8] == ['lost'] * 4
+    assert reconstructor.prepare(picture).roll == 0.0
+
+
+def test_the_leap_of_a_camera_that_is_found_again_is_not_expected_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [(picture, _)] = rolled_rooms(1, 0.0)
+    reconstructor = Reconstructor(ReconstructorConfig(pose_source='pnp'))
+    foreseen, poses = [], []
+    turned = Rotation.from_rotvec([0.0, 0.3, 0.0]).as_matrix()
+    told = iter(['first', 'tracked', 'lost', 'tracked', 'tracked', 'tracked'])
+    angles = iter([0, 1, 1, 4, 5, 6])
+
+    def follow(_: NDArray[np.uint8], R_world_camera: NDArray[np.float64]) -> float:
+        foreseen.append(R_world_camera)
+        return 0.0
+
+    def track(*_: object, **__: object) -> TrackedPose:
+        pose = np.eye(4)
+        pose[:3, :3] = np.linalg.matrix_power(turned, next(angles))
+        poses.append(pose[:3, :3])
+        return TrackedPose(
+            T_world_camera=pose, status=next(told), inliers=0, matches=0, covariance=None,
+            focal_scale=1.0, depth_scale=1.0, landmark_pixels=np.zeros((0, 2)),
+            landmark_depth=np.zeros(0), landmark_sigma=np.zeros(0),
+        )  # fmt: skip
+
+    monkeypatch.setattr(reconstructor._gimbal, 'follow', follow)
+    monkeypatch.setattr(reconstructor._tracker, 'add', track)
+    for _ in range(6):
+        reconstructor.add(picture)
+    expected = [np.eye(3), poses[0], poses[1] @ turned, poses[2], poses[3], poses[4] @ turned]
+    np.testing.assert_allclose(foreseen, expected, atol=1e-9)

@@ -57,7 +57,7 @@ class Prepared:
     small: NDArray[np.uint8]  # as the network sees it [h, w, 3]
     mapping: ImageMapping  # from the one to the other
     roll: float  # by which the image was turned before it was encoded, radians
-    encoded: Encoded
+    encoded: Encoded | None  # None: its turn will do that
     seconds: float  # that this took
     ready: torch.cuda.Event | None = None  # on a GPU: when it is really there
 
@@ -134,6 +134,7 @@ class Reconstructor:
         self._focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)
         self._last_pose = np.eye(4)
         self._spin = np.eye(3)  # rotation of the camera from the image before to the last one
+        self._was_found = False  # whether the last image had a pose
         self._focal_scale = 1.0  # of the network's, as the tracker found it
         self._watch.reset()
         if self._gimbal:
@@ -143,7 +144,7 @@ class Reconstructor:
         self._start_chunk(np.eye(4))
 
     @torch.inference_mode()
-    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+    def prepare(self, image: NDArray[np.uint8], *, encode: bool = True) -> Prepared:
         """
         Do ahead what does not depend on the images before: resize and encode.
 
@@ -151,6 +152,8 @@ class Reconstructor:
         (or enough GPU) the next image is then encoded while this one is decoded.
 
         :param image: RGB [H, W, 3]
+        :param encode: False where its turn comes at once: only then is the camera's roll known,
+            and what was encoded with another one is encoded again
         :raises ImageError: the image cannot be used
         :raises ReconstructionError: it needs more memory than there is
         """
@@ -159,15 +162,19 @@ class Reconstructor:
             small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
             # a guess: whether the camera has rolled since, its turn will tell
             roll = self._gimbal.angle if self._gimbal else 0.0
-            turned = turn_image(image, mapping, roll) if roll else small
-            with torch.cuda.stream(self._side):  # where there is none, this is nothing
-                encoded = self._encode(turned)
-                ready = None if self._side is None else self._side.record_event()
-            seconds = time.perf_counter() - began
-            return Prepared(image, small, mapping, roll, encoded, seconds, ready)
+            frame = Prepared(image, small, mapping, roll, None, 0.0)
+            if encode:
+                with torch.cuda.stream(self._side):  # where there is none, this is nothing
+                    encoded = self._encode(frame)
+                    ready = None if self._side is None else self._side.record_event()
+                frame = replace(frame, encoded=encoded, ready=ready)
+            return replace(frame, seconds=time.perf_counter() - began)
 
-    def _encode(self, small: NDArray[np.uint8]) -> Encoded:
-        return self.network.encode(to_tensor([small], self.device, self.dtype))
+    def _encode(self, frame: Prepared) -> Encoded:
+        turned = frame.small
+        if frame.roll:
+            turned = turn_image(frame.image, frame.mapping, frame.roll)
+        return self.network.encode(to_tensor([turned], self.device, self.dtype))
 
     @torch.inference_mode()
     def add(
@@ -190,7 +197,7 @@ class Reconstructor:
         :raises ReconstructionError: the network's output is not finite; the state starts anew, and
             the trajectory goes on from the last pose. Or memory has run out
         """
-        frame = image if isinstance(image, Prepared) else self.prepare(image)
+        frame = image if isinstance(image, Prepared) else self.prepare(image, encode=False)
         self.finish()
         with enough_memory(self.device):
             return self._add(frame, camera, update=update, world=world)
@@ -219,7 +226,8 @@ class Reconstructor:
         if self._chunk_frames == 0:
             self._chunk_roll = frame.roll
         before = self._state
-        prediction = self._decode(frame.encoded, update=update, world=world)
+        encoded = self._encode(frame) if frame.encoded is None else frame.encoded
+        prediction = self._decode(encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
         find_focal = focal_from_corner if pinhole else focal_from_points
         seen = Seen.download(prediction, find_focal(prediction.points))
@@ -228,35 +236,35 @@ class Reconstructor:
             raise ReconstructionError(
                 'the network’s output is not finite, or fits no camera; the state starts anew'
             )
+        lost = unseen or self._watch.collapsed(seen.confidence)
         if frame.roll:
             seen = turn_back(seen, frame.mapping, frame.roll, pinhole=pinhole)
         T_world_turned = self._T_world_turned() @ seen.T_chunk_camera
         network_pose = se3.orthonormalise(T_world_turned @ turning_axes(frame.roll))
         decoded = time.perf_counter()
-        if unseen or self._watch.collapsed(seen.confidence):
+        if lost:
             # Neither state nor track may learn from it: both go on when the view returns.
             self._state = before
+            if self._gimbal and not unseen:
+                self._gimbal.take_back()
             view = self._view(seen, None, frame, camera)
             self._index += 1
             return view
         view = self._view(seen, network_pose, frame, camera)
         tracked = time.perf_counter()
-        self._end_frame(frame, network_pose)
+        self._end_frame(encoded, frame.roll, network_pose)
         network = frame.seconds + decoded - began
         return replace(view, durations=Durations(network=network, tracking=tracked - decoded))
 
     def _turn(self, frame: Prepared, gimbal: Gimbal, *, unseen: bool) -> Prepared:
-        """Follow the camera's roll; encode again what was encoded with another one."""
+        """Follow the camera's roll; what was encoded with another one is of no use."""
         foreseen = self._last_pose[:3, :3] @ self._spin
         roll = gimbal.angle if unseen else gimbal.follow(frame.small, foreseen)
-        if roll == frame.roll:
-            return frame
-        turned = turn_image(frame.image, frame.mapping, roll) if roll else frame.small
-        return replace(frame, roll=roll, encoded=self._encode(turned))
+        return frame if roll == frame.roll else replace(frame, roll=roll, encoded=None)
 
     def _await(self, frame: Prepared) -> None:
         """Let the GPU, not the host, wait until an image is encoded."""
-        if frame.ready is None:
+        if frame.ready is None or frame.encoded is None:
             return
         stream = torch.cuda.current_stream(self.device)
         stream.wait_event(frame.ready)
@@ -286,7 +294,7 @@ class Reconstructor:
         """Return what takes the state's frame, that of its first image as turned, to the world."""
         return self._T_world_chunk @ turning_axes(self._chunk_roll).T
 
-    def _end_frame(self, frame: Prepared, network_pose: se3.Transform) -> None:
+    def _end_frame(self, encoded: Encoded, roll: float, network_pose: se3.Transform) -> None:
         """Count the frame; at a reset it is fed twice, to end one chunk and start the next."""
         self._index += 1
         self._chunk_frames += 1
@@ -294,8 +302,8 @@ class Reconstructor:
         if interval and self._chunk_frames >= interval:
             logger.info('state reset after %d frames', self._chunk_frames)
             self._start_chunk(network_pose)
-            self._decode(frame.encoded, update=True, world=False)
-            self._chunk_frames, self._chunk_roll = 1, frame.roll
+            self._decode(encoded, update=True, world=False)
+            self._chunk_frames, self._chunk_roll = 1, roll
 
     def _view(
         self,
@@ -371,7 +379,11 @@ class Reconstructor:
 
     def _remember(self, pose: se3.Transform, tracking: Tracking) -> None:
         """Keep what the next image is expected from."""
-        self._spin = self._last_pose[:3, :3].T @ pose[:3, :3]
+        found = tracking.status != 'lost'
+        # the leap of a camera that finds itself again says nothing of how it moves
+        followed = found and self._was_found
+        self._spin = self._last_pose[:3, :3].T @ pose[:3, :3] if followed else np.eye(3)
+        self._was_found = found
         self._last_pose = pose
         if self._gimbal and self._tracker and tracking.status == 'network':
             self._gimbal.lose(pose[:3, :3])

@@ -61,7 +61,11 @@ class Gimbal:
 
     def lose(self, R_world_camera: NDArray[np.float64]) -> None:
         """Forget where gravity pulls, of a camera whose rotation cannot be trusted [3, 3]."""
-        self._belief = _usual(self._directions @ R_world_camera)
+        self._belief = self._believed = _usual(self._directions @ R_world_camera)
+
+    def take_back(self) -> None:
+        """Forget what the last image told of gravity: it cannot be trusted."""
+        self._belief = self._believed
 
     @torch.inference_mode()
     def follow(
@@ -77,6 +81,7 @@ class Gimbal:
         """
         down = self._directions @ R_world_camera
         first = self._seen == 0
+        self._believed = self._belief
         if self._seen < _FIRST or self._seen % _EVERY == 0:
             pixels = torch.from_numpy(image).movedim(-1, 0)[None].float() / 127.5 - 1
             probability = self._network(pixels)[0].double().exp().numpy()
@@ -217,7 +222,9 @@ def turning_axes(angle: float) -> NDArray[np.float64]:
 def _turning(mapping: ImageMapping, angle: float) -> NDArray[np.float64]:
     """Return what takes pixels of the network's image as it is to those of the turned one."""
     matrix = np.eye(3)
-    matrix[:2, :2] = turning_axes(angle)[:2, :2]
+    # stretched images are turned as they were before
+    stretch = np.array([mapping.scale_x, mapping.scale_y])
+    matrix[:2, :2] = turning_axes(angle)[:2, :2] * (stretch[:, None] / stretch)
     centre = np.array([mapping.width - 1, mapping.height - 1]) / 2
     matrix[:2, 2] = centre - matrix[:2, :2] @ centre
     return matrix

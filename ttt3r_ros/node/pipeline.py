@@ -153,13 +153,13 @@ class Pipeline:
         if not frame.ahead.set_running_or_notify_cancel():
             return
         try:
-            frame.ahead.set_result(self._decode(frame))
+            frame.ahead.set_result(self._decode(frame, ahead=True))
         except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
             frame.ahead.set_exception(error)
 
-    def _decode(self, frame: Received) -> tuple[Prepared, Intrinsics | None]:
+    def _decode(self, frame: Received, *, ahead: bool) -> tuple[Prepared, Intrinsics | None]:
         image, calibrated = self._receiver.decode(frame)
-        return self._reconstructor.prepare(image), calibrated
+        return self._reconstructor.prepare(image, encode=ahead), calibrated
 
     def process(self, frame: Received) -> None:
         """Do all there is to do for one image; data that cannot be used are counted."""
@@ -181,7 +181,7 @@ class Pipeline:
         began = time.monotonic()
         names = FrameNames.resolve(self.config, frame.frame_id)
         alone = frame.ahead.cancel()
-        prepared, calibrated = self._decode(frame) if alone else frame.ahead.result()
+        prepared, calibrated = self._decode(frame, ahead=False) if alone else frame.ahead.result()
         if frame.epoch != self._started:
             self._start(frame, names)
         self._take_over_changes(frame)
