@@ -204,11 +204,10 @@ def test_an_image_without_confidence_tells_nothing_of_gravity(
 ) -> None:
     [(picture, _)] = rolled_rooms(1, 0.0)
     reconstructor = Reconstructor(ReconstructorConfig(pose_source='pnp'))
-    gimbal = Gimbal(Said(*[0.0] * 4, *[90.0] * 4, 0.0))
-    monkeypatch.setattr(reconstructor, '_gimbal', gimbal)
-    monkeypatch.setattr(reconstructor, '_watch', Watched(4, 5, 6, 7))
-    statuses = [reconstructor.add(picture).tracking.status for _ in range(9)]
-    assert statuses[4:8] == ['lost'] * 4
+    monkeypatch.setattr(reconstructor, '_gimbal', Gimbal(Said(*[0.0] * 4, 90.0)))
+    monkeypatch.setattr(reconstructor, '_watch', Watched(*range(4, 24)))
+    statuses = [reconstructor.add(picture).tracking.status for _ in range(24)]
+    assert statuses[4:] == ['lost'] * 20
     assert reconstructor.prepare(picture).roll == 0.0
 
 
