@@ -5,6 +5,7 @@ from pathlib import Path
 from harness import image
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from std_srvs.srv import SetBool, Trigger
 
 from ttt3r_ros.io.ros_messages import pose
@@ -79,8 +80,11 @@ def test_save_map_writes_into_the_folder_and_says_where(client):
     rows = np.loadtxt(trajectory)
     assert rows.shape == (3, 8)
     assert rows[:, 0] == pytest.approx([100.0, 100.1, 100.2])
-    first = pose(client.received['odometry'][0])  # camera in map; map and odom are one here
-    assert np.allclose(rows[0, 1:4], first[:3, 3], atol=1e-5)
+    # camera in map; map and odom are one here
+    poses = np.stack([pose(odometry) for odometry in client.received['odometry'][:3]])
+    assert np.allclose(rows[:, 1:4], poses[:, :3, 3], atol=1e-5)
+    rotations = Rotation.from_quat(rows[:, 4:]).as_matrix()
+    assert np.allclose(rotations, poses[:, :3, :3], atol=1e-5)
     assert sorted(path.name for path in ply.parent.iterdir()) == sorted(
         [ply.name, trajectory.name]
     )
