@@ -319,7 +319,7 @@ def read_process(pid: int, at: float) -> Sample:
 
 def judge(outcome: Outcome, minutes: float) -> tuple[list[str], list[str]]:
     """Return what is to be told of a run, and what is wrong."""
-    warm = min(600.0, 20.0 * minutes)
+    warm = 20.0 * minutes  # a third: what keeps its fullest (buffers of DDS, heaps) fills slowly
     slope, low, high = outcome.slope('memory_mb', warm)
     own, own_low, own_high = outcome.slope('own_mb', warm)
     threads, files = (outcome.floors(what, warm) for what in ('threads', 'files'))

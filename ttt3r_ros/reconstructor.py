@@ -134,7 +134,7 @@ class Reconstructor:
         self._focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)
         self._last_pose = np.eye(4)
         self._spin = np.eye(3)  # rotation of the camera from the image before to the last one
-        self._was_found = False  # whether the last image had a pose
+        self._was_found = True  # whether the last image had a pose
         self._focal_scale = 1.0  # of the network's, as the tracker found it
         self._watch.reset()
         if self._gimbal:
