@@ -24,6 +24,7 @@ from ttt3r_ros.node.shared_memory import remove_unfinished_segments
 
 # Seconds that a start, or a first frame, may take on a busy machine; tools/mutate.py wants less.
 START = float(os.environ.get('TTT3R_TEST_PATIENCE', '120'))
+_END = 30.0  # seconds after which a process that was told to end does not
 
 _FORKS = multiprocessing.get_context('forkserver')
 _FORKS.set_forkserver_preload(
@@ -97,7 +98,7 @@ class NodeProcess:
         began = time.monotonic()
         self.send(number)
         while self.status is None:
-            assert time.monotonic() < began + START, f'does not end:\n{self.said()}'
+            assert time.monotonic() < began + _END, f'does not end:\n{self.said()}'
             time.sleep(0.005)
         return self.status, time.monotonic() - began
 

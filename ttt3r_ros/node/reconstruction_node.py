@@ -214,6 +214,12 @@ class ReconstructionNode(LifecycleNode):
         self._release()
         return super().on_error(state)
 
+    def destroy_node(self) -> None:
+        """Free everything, and take leave of the other participants."""
+        super().destroy_node()
+        # rclpy's own: as long as it is there, the middleware keeps the node
+        vars(self).pop('_state_machine', None)
+
     def stop(self, timeout: float) -> bool:
         """
         Stop to work, for the end of the process.
