@@ -9,12 +9,11 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState
+from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn as Result
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
@@ -24,6 +23,7 @@ from ttt3r_ros.node.bond import create_bond
 from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
+from ttt3r_ros.node.managed_node import ManagedNode
 from ttt3r_ros.node.memory import give_back_memory, trim_heaps
 from ttt3r_ros.node.outputs import Outputs
 from ttt3r_ros.node.parameters import Parameters
@@ -41,7 +41,7 @@ _THROTTLE = 5.0  # seconds between two warnings of one kind
 _TRIM_PERIOD = 10.0  # seconds
 
 
-class ReconstructionNode(LifecycleNode):
+class ReconstructionNode(ManagedNode):
     """
     See docs/topics.md for what it subscribes to, publishes and serves.
 
@@ -58,10 +58,7 @@ class ReconstructionNode(LifecycleNode):
         on_crash: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> None:
-        # Not LifecycleNode.__init__: it puts the lifecycle services into the group of all others,
-        # and then nobody could ask for the state while the weights load.
-        Node.__init__(self, 'ttt3r', **options)
-        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        super().__init__('ttt3r', **options)
         self._make_reconstructor = make_reconstructor
         self._on_crash = on_crash
         self._parameters_of_node = Parameters(self, CONFIGS)
@@ -213,12 +210,6 @@ class ReconstructionNode(LifecycleNode):
         self._stop(timeout=None)
         self._release()
         return super().on_error(state)
-
-    def destroy_node(self) -> None:
-        """Free everything, and take leave of the other participants."""
-        super().destroy_node()
-        # rclpy's own: as long as it is there, the middleware keeps the node
-        vars(self).pop('_state_machine', None)
 
     def stop(self, timeout: float) -> bool:
         """
