@@ -94,11 +94,13 @@ class NodeProcess:
         os.kill(self.pid, number)
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
-        """Send a signal; return the exit status and how long it took."""
+        """Send a signal; return the exit status and how long it took; kill what does not end."""
         began = time.monotonic()
         self.send(number)
         while self.status is None:
-            assert time.monotonic() < began + _END, f'does not end:\n{self.said()}'
+            if time.monotonic() > began + _END:
+                self.send(signal.SIGKILL)  # else nothing that waits for all processes would end
+                raise AssertionError(f'does not end:\n{self.said()}')
             time.sleep(0.005)
         return self.status, time.monotonic() - began
 
