@@ -13,6 +13,7 @@ from typing import Any
 
 _PATIENCE = 1.0  # seconds that a frame in work, or loading weights, may take at the end
 _GOODBYE = 0.8  # seconds that taking leave of the other participants may take after that
+_LAST_WAIT = 0.5  # of it, seconds until the executor has let go
 _STUCK = 4.0  # seconds after which the end is forced, before `ros2 launch` escalates (5 s)
 _THREADS = 4  # of the executor: images, services, lifecycle, timers
 
@@ -63,9 +64,10 @@ def main(args: list[str] | None = None) -> None:
             if not ended.is_set():
                 crash()
 
-    threading.Thread(target=spin, name='executor', daemon=True).start()
+    spinner = threading.Thread(target=spin, name='executor', daemon=True)
+    spinner.start()
     ended.wait()
-    _end(node, executor, 1 if crashed.is_set() else 0)
+    _end(node, executor, spinner, 1 if crashed.is_set() else 0)
 
 
 def _on_signals(handler: Callable[..., None]) -> None:
@@ -73,7 +75,7 @@ def _on_signals(handler: Callable[..., None]) -> None:
         signal.signal(number, handler)
 
 
-def _end(node: Any, executor: Any, status: int) -> None:
+def _end(node: Any, executor: Any, spinner: threading.Thread, status: int) -> None:
     """Take leave of the other participants, and end the process in any case."""
     import rclpy
 
@@ -85,6 +87,7 @@ def _end(node: Any, executor: Any, status: int) -> None:
     late.daemon = True
     late.start()
     executor.shutdown(timeout_sec=0.2)
+    spinner.join(_LAST_WAIT)  # what it still waits for cannot be destroyed
     node.destroy_node()
     rclpy.try_shutdown()
     _leave_at_once(status)
