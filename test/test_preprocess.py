@@ -66,6 +66,8 @@ def test_crop_is_in_the_middle():
         np.zeros((10, 10, 3), np.float32),
         np.zeros((0, 10, 3), np.uint8),
         np.zeros((10000, 1, 3), np.uint8),
+        [[[0, 0, 0]]],
+        None,
     ],
 )
 def test_what_is_no_image(image):

@@ -46,8 +46,10 @@ def check_image(image: RgbImage) -> None:
     """
     Refuse what is not an image.
 
-    :raises ImageError: not 8-bit RGB, empty, or too long a strip
+    :raises ImageError: no array, not 8-bit RGB, empty, or too long a strip
     """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f'an image is a NumPy array [H, W, 3], not {type(image).__name__}')
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f'an 8-bit RGB image is needed, not {image.dtype} {list(image.shape)}')
     height, width = image.shape[:2]
