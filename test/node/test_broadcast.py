@@ -5,7 +5,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from ttt3r_ros.node import bond, transforms
+from ttt3r_ros.node import transforms
 from ttt3r_ros.node.frames import FrameNames
 from ttt3r_ros.node.settings import NodeConfig
 
@@ -63,26 +63,3 @@ def test_a_localiser_owns_the_map(sent):
 
 def test_nothing_is_sent_without_tf(sent):
     assert sent(publish_tf=False) == []
-
-
-def test_bond_is_begun_where_it_is_installed(node, monkeypatch, tmp_path):
-    package = tmp_path / 'bondpy'
-    package.mkdir()
-    (package / '__init__.py').write_text('')
-    (package / 'bondpy.py').write_text(
-        'class Bond:\n'
-        '    started = False\n'
-        '    def __init__(self, node, topic, name):\n'
-        '        self.asked = node.get_name(), topic, name\n'
-        '    def start(self):\n'
-        '        self.started = True\n'
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    made = bond.create_bond(node)
-    assert made.started
-    assert made.asked == ('transforms', 'bond', 'transforms')
-
-
-def test_no_bond_where_bondpy_is_not_installed(node, monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'bondpy.bondpy', None)
-    assert bond.create_bond(node) is None

@@ -28,6 +28,12 @@ def test_a_subscription_that_is_destroyed_while_it_is_served_ends_nothing():
     assert said == []
 
 
+def test_an_entity_that_is_stumbled_over_for_ever_ends_the_node():
+    executor = Executor(*[InvalidHandle('destroyed')] * 1000)
+    with pytest.raises(InvalidHandle):
+        spin_through(executor, print)
+
+
 def test_a_mistake_of_ours_is_not_hidden():
     with pytest.raises(KeyError):
         spin_through(Executor(KeyError('x')), print)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 import faulthandler
 import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -16,6 +18,7 @@ _GOODBYE = 0.8  # seconds that taking leave of the other participants may take a
 _LAST_WAIT = 0.5  # of it, seconds until the executor has let go
 _STUCK = 4.0  # seconds after which the end is forced, before `ros2 launch` escalates (5 s)
 _THREADS = 4  # of the executor: images, services, lifecycle, timers
+_STUMBLES = 100  # over destroyed entities in a second; more never end
 
 
 def main(args: list[str] | None = None) -> None:
@@ -113,9 +116,12 @@ def spin_through(executor: Any, log: Callable[[str], object]) -> None:
     subscriptions) costs only its last message.
 
     :param log: of errors
+    :raises rclpy.exceptions.InvalidHandle: for an entity that was destroyed and is still there, so
+        that nothing is served any more
     """
     from rclpy.exceptions import InvalidHandle
 
+    stumbled: deque[float] = deque(maxlen=_STUMBLES)
     while True:
         try:
             executor.spin()
@@ -123,7 +129,10 @@ def spin_through(executor: Any, log: Callable[[str], object]) -> None:
         except MemoryError as error:  # noqa: PERF203
             log(f'a message is lost, for memory has run out: {error}')
         except InvalidHandle:
-            continue
+            now = time.monotonic()
+            if len(stumbled) == _STUMBLES and now - stumbled[0] < 1.0:
+                raise
+            stumbled.append(now)
 
 
 if __name__ == '__main__':
