@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 import faulthandler
+import math
 import os
 import signal
 import sys
@@ -18,7 +18,8 @@ _GOODBYE = 0.8  # seconds that taking leave of the other participants may take a
 _LAST_WAIT = 0.5  # of it, seconds until the executor has let go
 _STUCK = 4.0  # seconds after which the end is forced, before `ros2 launch` escalates (5 s)
 _THREADS = 4  # of the executor: images, services, lifecycle, timers
-_STUMBLES = 100  # over destroyed entities in a second; more never end
+_STUMBLING = 1.0  # seconds over destroyed entities; what lasts longer never ends
+_APART = 0.1  # seconds between two stumbles that have nothing to do with one another
 
 
 def main(args: list[str] | None = None) -> None:
@@ -121,7 +122,7 @@ def spin_through(executor: Any, log: Callable[[str], object]) -> None:
     """
     from rclpy.exceptions import InvalidHandle
 
-    stumbled: deque[float] = deque(maxlen=_STUMBLES)
+    first = last = -math.inf  # times of stumbles in a row
     while True:
         try:
             executor.spin()
@@ -130,9 +131,9 @@ def spin_through(executor: Any, log: Callable[[str], object]) -> None:
             log(f'a message is lost, for memory has run out: {error}')
         except InvalidHandle:
             now = time.monotonic()
-            if len(stumbled) == _STUMBLES and now - stumbled[0] < 1.0:
+            first, last = (now if now - last > _APART else first), now
+            if now - first > _STUMBLING:
                 raise
-            stumbled.append(now)
 
 
 if __name__ == '__main__':
