@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
@@ -24,6 +25,7 @@ from ttt3r_ros.geometry.camera import (
 from ttt3r_ros.model.checkpoint import load_network
 from ttt3r_ros.model.encoder import Encoded
 from ttt3r_ros.model.fused import fuse
+from ttt3r_ros.model.graphs import Replayed
 from ttt3r_ros.model.lean import convert
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.quantise import quantise
@@ -91,8 +93,11 @@ class Reconstructor:
             network = quantise(network)
         convert(network, self.device, self.dtype)
         self.network: Network = fuse(network)
+        self._decode_network: Callable[..., tuple[Prediction, State]] = self.network.decode
         # on a GPU images are encoded beside the decoding of others; never run on one
         cuda = self.device.type == 'cuda'
+        if cuda and self._config.cuda_graphs:
+            self._decode_network = Replayed(self.network.decode)
         self._side = torch.cuda.Stream(self.device) if cuda else None  # type: ignore[no-untyped-call]
         small = network.config.motion_radius > 0
         source = self._config.pose_source
@@ -273,12 +278,12 @@ class Reconstructor:
 
     def _decode(self, encoded: Encoded, *, update: bool, world: bool) -> Prediction:
         outputs = {'world'} if world and self.network.config.world_head else set()
-        prediction, self._state = self.network.decode(
+        prediction, self._state = self._decode_network(
             encoded,
             self._state,
             UPDATE_RULES[self._config.update_rule],
-            update=None if update else torch.zeros(1, dtype=torch.bool, device=self.device),
-            outputs=frozenset(outputs),
+            None if update else torch.zeros(1, dtype=torch.bool, device=self.device),
+            frozenset(outputs),
         )
         return prediction
 

@@ -32,6 +32,9 @@ class ReconstructorConfig:
         'network, else as many as PyTorch takes by itself.',
         ge=0,
     )
+    cuda_graphs: bool = setting(
+        True, 'On a GPU: replay the network as a CUDA graph, whose many operations are one call.'
+    )
     world_head: bool = setting(
         False, 'Load the head for points in the world frame, if the weights have one.'
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from ttt3r_ros.geometry.camera import focal_from_corner, focal_from_points
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.decoder import decode
+from ttt3r_ros.model.graphs import Replayed
 from ttt3r_ros.model.heads import Tokens
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -28,14 +29,18 @@ class Stream:
     :param network: ready to run
     :param images: of one size, in [-1, 1] [T, B, 3, H, W]
     :param rule: one of `UPDATE_RULES`
+    :param graph: replay the decoding as a CUDA graph
     """
 
     network: Network
     images: Tensor
     rule: str = 'ttt3r'
+    graph: bool = False
 
     @torch.inference_mode()
     def __post_init__(self) -> None:
+        decode: Callable[..., tuple[Prediction, State]] = self.network.decode
+        self._decode = Replayed(decode) if self.graph else decode
         self._state = self.network.initial_state(self.images.shape[1])
         self.step()
 
@@ -43,9 +48,8 @@ class Stream:
     def step(self) -> Prediction:
         """Read the next image; after the last comes the first."""
         self.images = self.images.roll(-1, 0)
-        prediction, self._state = self.network.step(
-            self.images[0], self._state, UPDATE_RULES[self.rule]
-        )
+        encoded = self.network.encode(self.images[0])
+        prediction, self._state = self._decode(encoded, self._state, UPDATE_RULES[self.rule])
         return prediction
 
     @property
@@ -101,4 +105,6 @@ def network_stages(stream: Stream) -> Stages:
         'focal': lambda: (focal_from_corner if pinhole else focal_from_points)(prediction.points),
         'network step': stream.step,
     }
+    if image.is_cuda:
+        stages['network step, a CUDA graph'] = Stream(network, stream.images, graph=True).step
     return {name: torch.inference_mode()(work) for name, work in stages.items()}

@@ -166,7 +166,6 @@ class Network(nn.Module):
         encoded: Encoded,
         state: State,
         rule: UpdateRule = UPDATE_RULES['ttt3r'],
-        *,
         update: Tensor | None = None,
         outputs: frozenset[str] = frozenset(),
     ) -> tuple[Prediction, State]:
