@@ -87,10 +87,10 @@ def test_other_shapes_types_and_constants_are_other_kinds():
 def test_only_the_graphs_used_last_are_kept():
     recorder = Recorder()
     replayed = Replayed(add, recorder)
-    for size in (*range(1, 11), 10, 1):
+    for size in (*range(1, 9), 1, 9, 1, 2):
         for _ in range(3):
             assert len(replayed(torch.ones(size), torch.ones(size), 0)[0]) == size
-    assert recorder.recorded == 11  # that of size 1 was given up, that of 10 was not
+    assert recorder.recorded == 10  # that of size 2 was given up, that of 1 was not
     assert len(replayed._graphs) == 8
     for size in range(1100):
         replayed(torch.ones(size), torch.ones(size), 1)
