@@ -59,6 +59,17 @@ def test_what_comes_out_is_sound() -> None:
     )
 
 
+def test_an_overexposed_camera_sees_the_same_in_too_much_light() -> None:
+    seeds = range(20, 28)
+    usual = [render_sequence(seed, 1, 64, 48, STILL) for seed in seeds]
+    bright = [render_sequence(seed, 1, 64, 48, replace(STILL, overexposed=1.0)) for seed in seeds]
+    white = [np.mean([(made.rgb > 250).mean() for made in kind]) for kind in (usual, bright)]
+    assert white[1] > 2 * white[0]
+    assert white[1] < 0.8
+    for one, other in zip(usual, bright, strict=True):
+        np.testing.assert_array_equal(one.depth, other.depth)
+
+
 def test_field_of_view_stays_in_its_range() -> None:
     settings = replace(STILL, fov_min=60.0, fov_max=61.0)
     for width, height in ((64, 48), (48, 64)):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from safetensors import safe_open
@@ -10,7 +11,7 @@ from ttt3r_ros.model.checkpoint import load_network, save_safetensors
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
-from ttt3r_ros.training.batches import train_batch
+from ttt3r_ros.training.batches import _mix_colours, train_batch
 from ttt3r_ros.training.curves import draw_curves
 from ttt3r_ros.training.initialise import new_network
 from ttt3r_ros.training.run import TrainingRun, train
@@ -106,6 +107,19 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     assert first.image.shape == (2, 2, 3, 24, 32)
     assert not torch.equal(first.image, train_batch(2, 5, phase).image)
     assert -1 <= first.image.min() < first.image.max() <= 1
+
+
+def test_some_batches_are_grey_and_others_have_their_colours_swapped() -> None:
+    batch = train_batch(1, 6, Phase(1, (1,), 2, ((64, 48),), 1e-3))
+    assert not torch.equal(batch.image[:, :, 0], batch.image[:, :, 2])
+    mixed = [_mix_colours(batch, Random(seed)) for seed in range(400)]
+    grey = [m for m in mixed if torch.equal(m.image[:, :, 0], m.image[:, :, 2])]
+    assert 20 < len(grey) < 60
+    for one in grey:
+        torch.testing.assert_close(one.image[:, :, :1], batch.image.mean(2, keepdim=True))
+    swapped = sum(not torch.equal(m.image, batch.image) for m in mixed) - len(grey)
+    assert 60 < swapped < 130  # one order in six is the old one
+    assert all(torch.equal(m.log_depth, batch.log_depth) for m in mixed)
 
 
 def test_first_predictions_are_sane() -> None:

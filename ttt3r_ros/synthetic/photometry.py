@@ -93,9 +93,13 @@ class Photography:
     exposure: float = 0.0
 
     @classmethod
-    def draw(cls, rng: Random) -> Photography:
-        """Draw a camera's character."""
-        return cls(
+    def draw(cls, rng: Random, overexposed: float = 0.0) -> Photography:
+        """
+        Draw a camera's character.
+
+        :param overexposed: share of cameras that take up to four times too much light
+        """
+        camera = cls(
             target=rng.uniform(0.16, 0.5),
             balance=np.array([rng.uniform(0.8, 1.25), 1.0, rng.uniform(0.75, 1.3)]),
             vignette=rng.choice((0.0, rng.uniform(0.0, 0.25))),
@@ -106,6 +110,10 @@ class Photography:
             noise=0.02 * rng.random() ** 2,
             block=rng.choice((0.0, 0.0, rng.uniform(0.01, 0.03))),
         )
+        # without a share nothing more is drawn: sequences stay as they were
+        if overexposed and rng.random() < overexposed:
+            camera.target *= rng.uniform(1.3, 4.0)
+        return camera
 
     @classmethod
     def neutral(cls) -> Photography:

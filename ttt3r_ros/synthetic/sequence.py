@@ -97,7 +97,11 @@ class SceneCamera:
         fov = math.radians(rng.uniform(settings.fov_min, settings.fov_max))
         focal = 0.5 * max(width, height) / math.tan(fov / 2)
         mover = Mover(rng, self._space, self._scene.size, self._targets, settings)
-        camera = Photography.draw(rng) if settings.photometric else Photography.neutral()
+        camera = (
+            Photography.draw(rng, settings.overexposed)
+            if settings.photometric
+            else Photography.neutral()
+        )
         rgb = np.empty((frames, height, width, 3), np.uint8)
         depth = np.empty((frames, height, width), np.float32)
         poses = np.empty((frames, 4, 4))

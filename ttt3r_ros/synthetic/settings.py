@@ -12,7 +12,7 @@ MOTIONS = ('mixed', 'handheld', 'closeup', 'planar', 'stopgo', 'rotation')
 
 @dataclass(frozen=True, kw_only=True)
 class SceneSettings:
-    """Ranges of everything random in a sequence; the defaults are what the small model sees."""
+    """Ranges of everything random in a sequence; the defaults are those of the held-out ones."""
 
     fov_min: float = setting(45.0, 'Smallest field of view along the long side, degrees.', ge=10.0)
     fov_max: float = setting(
@@ -28,6 +28,9 @@ class SceneSettings:
     )
     supersampling: int = setting(2, 'Rays per pixel along each side; 1 or 2.', ge=1, le=2)
     moving_objects: float = setting(0.2, 'Share of scenes with moving objects.', ge=0.0, le=1.0)
+    overexposed: float = setting(
+        0.0, 'Share of cameras that take too much light, up to four times.', ge=0.0, le=1.0
+    )
     photometric: bool = setting(True, 'Exposure, white balance, blur, vignetting and noise.')
 
     def __post_init__(self) -> None:

@@ -19,7 +19,8 @@ from ttt3r_ros.training.settings import Phase
 FILMS_PER_SCENE = 4  # of single pictures; building a scene costs about one of them
 _SCENES_PER_STEP = 32
 _DEPTH_RANGE = (0.1, 20.0)
-_SCENES = SceneSettings()
+_SWAPPED, _GREY = 0.3, 0.1  # shares of batches
+_SCENES = SceneSettings(tilted=0.2, overexposed=0.25)
 
 
 class Batch(NamedTuple):
@@ -74,8 +75,10 @@ def train_batch(run_seed: int, step: int, phase: Phase) -> Batch:
 
 
 def _mix_colours(batch: Batch, rng: Random) -> Batch:
-    """Swap the colour channels of some batches, so that hue tells little."""
-    if rng.random() < 0.3:
-        order = rng.sample(range(3), 3)
-        return batch._replace(image=batch.image[:, :, order])
-    return batch
+    """Swap the colour channels of some batches, so that hue tells little; make others grey."""
+    image = batch.image
+    if rng.random() < _SWAPPED:
+        image = image[:, :, rng.sample(range(3), 3)]
+    if rng.random() < _GREY:
+        image = image.mean(dim=2, keepdim=True).expand_as(image)
+    return batch._replace(image=image)
