@@ -25,7 +25,7 @@ from ttt3r_ros.geometry.camera import (
 from ttt3r_ros.model.checkpoint import load_network
 from ttt3r_ros.model.encoder import Encoded
 from ttt3r_ros.model.fused import fuse
-from ttt3r_ros.model.graphs import Replayed
+from ttt3r_ros.model.graphs import CudaRecorder, Replayed
 from ttt3r_ros.model.lean import convert
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.quantise import quantise
@@ -97,7 +97,7 @@ class Reconstructor:
         # on a GPU images are encoded beside the decoding of others; never run on one
         cuda = self.device.type == 'cuda'
         if cuda and self._config.cuda_graphs:
-            self._decode_network = Replayed(self.network.decode)
+            self._decode_network = Replayed(self.network.decode, CudaRecorder(self.device))
         self._side = torch.cuda.Stream(self.device) if cuda else None  # type: ignore[no-untyped-call]
         small = network.config.motion_radius > 0
         source = self._config.pose_source

@@ -12,7 +12,7 @@ from torch import Tensor
 from ttt3r_ros.geometry.camera import focal_from_corner, focal_from_points
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.decoder import decode
-from ttt3r_ros.model.graphs import Replayed
+from ttt3r_ros.model.graphs import CudaRecorder, Replayed
 from ttt3r_ros.model.heads import Tokens
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -40,7 +40,9 @@ class Stream:
     @torch.inference_mode()
     def __post_init__(self) -> None:
         decode: Callable[..., tuple[Prediction, State]] = self.network.decode
-        self._decode = Replayed(decode) if self.graph else decode
+        if self.graph:
+            decode = Replayed(decode, CudaRecorder(self.images.device))
+        self._decode = decode
         self._state = self.network.initial_state(self.images.shape[1])
         self.step()
 

@@ -22,28 +22,43 @@ Record = Callable[[Callable[[], Made]], tuple[Made, Callable[[], object]]]
 """Takes work; returns what it made, and what makes it anew, in the same memory."""
 
 _FIRST_CALLS = 2  # of a kind that are not recorded: most that are rare never come again
-_MOST_GRAPHS = 8  # each has memory of its own
+_MOST_GRAPHS = 8  # each has memory of its own for inputs and outputs
 _MOST_KINDS = 1000  # that are counted
 _TOLERANCE = 0.02  # relative to the largest value
 
 
-def record_cuda(work: Callable[[], Made]) -> tuple[Made, Callable[[], object]]:
+class CudaRecorder:
     """
-    Record work as a CUDA graph.
+    Records work as CUDA graphs.
 
-    Other threads may use the GPU meanwhile, as `Reconstructor.prepare` does.
+    What work needs meanwhile, all graphs have in one place: none runs beside another, and results
+    are copied before the next. Other threads may use the GPU, as `Reconstructor.prepare` does.
 
-    :raises RuntimeError: the work cannot be recorded; for example, it waits for the GPU
+    :param device: a GPU
     """
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        work()  # libraries make themselves ready for the stream, which cannot be recorded
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode='thread_local'):
-        made = work()
-    return made, graph.replay
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Callable[[], Made]) -> tuple[Made, Callable[[], object]]:
+        """
+        Record, without computing anything.
+
+        :raises RuntimeError: the work cannot be recorded; for example, it waits for the GPU
+        """
+        with torch.cuda.device(self._device):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                work()  # libraries make themselves ready for a stream, which cannot be recorded
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=stream, capture_error_mode='thread_local'
+            ):
+                made = work()
+        return made, graph.replay
 
 
 class Replayed(Generic[Made]):
@@ -56,10 +71,10 @@ class Replayed(Generic[Made]):
 
     :param function: of tensors and hashable constants, in tuples and named tuples; returns such a
         tuple. It must not wait for the device, nor change what it is given
-    :param record: how work is recorded
+    :param record: how work is recorded, for example a `CudaRecorder`
     """
 
-    def __init__(self, function: Callable[..., Made], record: Record[Made] = record_cuda) -> None:
+    def __init__(self, function: Callable[..., Made], record: Record[Made]) -> None:
         self._function, self._record = function, record
         self._calls: dict[Hashable, int] = {}
         self._graphs: OrderedDict[Hashable, _Graph[Made] | None] = OrderedDict()
@@ -94,9 +109,7 @@ class Replayed(Generic[Made]):
             graph = _Graph(self._function, given, self._record)
             if not _is_close(graph.replay(given), made):
                 raise RuntimeError('the graph computes something else')
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
+        except RuntimeError as error:  # memory may have run out, too; it was enough without
             logger.warning('the network goes on without a CUDA graph: %s', error)
             return None
         return graph
