@@ -13,6 +13,7 @@ MINUTES ?= 60
 CASES ?= 100000
 RESULTS ?=
 RUN ?= training_runs/small
+PROCESSES ?= 1
 START_FROM ?=
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
@@ -54,8 +55,8 @@ fuzz: test-environment  ## Fuzz each reader of foreign data with CASES cases (ne
 mutate: test-environment  ## Take each promise out of the node and see a test fail; goes on with RESULTS=FILE
 	@$(BIN)/python tools/mutate.py --check-clean $(if $(RESULTS),--results $(RESULTS))
 
-train: environment  ## Train the small model in RUN, from START_FROM or from nothing; resumes
-	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) $(if $(START_FROM),--start-from $(START_FROM))
+train: environment  ## Train the small model in RUN, from START_FROM or from nothing, by PROCESSES; resumes
+	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) --processes $(PROCESSES) $(if $(START_FROM),--start-from $(START_FROM))
 
 lint: test-environment  ## Check style and types only
 	@$(BIN)/ruff check .

@@ -18,6 +18,8 @@ from ttt3r_ros.training.settings import Phase
 
 FILMS_PER_SCENE = 4  # of single pictures; building a scene costs about one of them
 _SCENES_PER_STEP = 32
+_SCENES_PER_SHARE = 8  # at most
+MOST_SHARES = _SCENES_PER_STEP // _SCENES_PER_SHARE
 _DEPTH_RANGE = (0.1, 20.0)
 _SWAPPED, _GREY = 0.3, 0.1  # shares of batches
 _SCENES = SceneSettings(tilted=0.2, overexposed=0.25)
@@ -52,26 +54,31 @@ def _float32(values: NDArray[np.float64]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
-def train_batch(run_seed: int, step: int, phase: Phase) -> Batch:
+def train_batch(run_seed: int, step: int, phase: Phase, share: int = 0) -> Batch:
     """
-    Make the batch of a step.
+    Make the batch of a step, or one process's share of it.
 
     :param run_seed: of the whole run
     :param step: from 0
-    :param phase: lengths and sizes to draw from
+    :param phase: lengths and sizes to draw from; shares of a step have the same
+    :param share: which of the shares, below `MOST_SHARES`; each has the frames of a phase
+    :raises ValueError: for a share of many short sequences there are not enough scenes
     """
     rng = Random(f'{run_seed} {step}')
     length, (width, height) = rng.choice(phase.lengths), rng.choice(phase.sizes)
     count = max(1, phase.frames // length)
     films = FILMS_PER_SCENE if length == 1 else 1
+    if share and count > films * _SCENES_PER_SHARE:
+        raise ValueError(f'{count} sequences of {length} frames: too many scenes for shares')
     sequences: list[SyntheticSequence] = []
-    index = (run_seed << 32) + step * _SCENES_PER_STEP
+    index = (run_seed << 32) + step * _SCENES_PER_STEP + share * _SCENES_PER_SHARE
     while len(sequences) < count:
         scene = SceneCamera(train_seed(index), _SCENES, load_atlas())
         index += 1
         for _ in range(min(films, count - len(sequences))):
             sequences.append(scene.film(length, width, height))  # noqa: PERF401 - draws in order
-    return _mix_colours(collate(sequences), rng)
+    colours = Random(f'{run_seed} {step} {share}') if share else rng
+    return _mix_colours(collate(sequences), colours)
 
 
 def _mix_colours(batch: Batch, rng: Random) -> Batch:

@@ -27,6 +27,7 @@ from ttt3r_ros.training.batches import train_batch
 from ttt3r_ros.training.initialise import new_network
 from ttt3r_ros.training.losses import total_loss
 from ttt3r_ros.training.settings import TrainingSettings, phase_at
+from ttt3r_ros.training.team import Team
 from ttt3r_ros.training.unroll import glance, unroll
 
 _LOG = logging.getLogger(__name__)
@@ -57,10 +58,12 @@ class TrainingRun:
 
     :param folder: where it lives; resumed where it holds a checkpoint
     :param settings: of a new run; a resumed one keeps the weights and the step it had
+    :param team: the processes that train it together
     """
 
-    def __init__(self, folder: Path, settings: TrainingSettings) -> None:
+    def __init__(self, folder: Path, settings: TrainingSettings, team: Team | None = None) -> None:
         self.folder, self.settings = folder, settings
+        self.team = team or Team()
         folder.mkdir(parents=True, exist_ok=True)
         self.network = new_network(settings.preset, settings.seed)
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
@@ -166,7 +169,7 @@ class TrainingRun:
         """Make one step; return the parts of the loss."""
         started = time.thread_time()
         phase, settings = phase_at(self.step), self.settings
-        batch = train_batch(settings.seed, self.step, phase)
+        batch = train_batch(settings.seed, self.step, phase, self.team.rank)
         gated = Random(f'rule {settings.seed} {self.step}').random() < settings.gated
         if phase.recurrent:
             predicted = unroll(self.network, batch.image, 'ttt3r' if gated else 'cut3r')
@@ -177,6 +180,7 @@ class TrainingRun:
             group['lr'] = self.rate()
         self.optimiser.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
+        self.team.average_gradients(self.network.parameters())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         if bool(torch.isfinite(norm)):
             self.optimiser.step()
@@ -184,8 +188,8 @@ class TrainingRun:
         else:
             _LOG.warning('step %d: the gradient is not finite; left out', self.step)
         self.step += 1
-        self.frames += batch.image.shape[0] * batch.image.shape[1]
-        self.seconds += time.thread_time() - started
+        self.frames += self.team.count * batch.image.shape[0] * batch.image.shape[1]
+        self.seconds += self.team.count * (time.thread_time() - started)
         return {'total': float(total.detach()), 'gradient': float(norm), **parts}
 
     @torch.no_grad()
@@ -193,6 +197,10 @@ class TrainingRun:
         decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
         mine = [self.average[name] for name, _ in self.network.named_parameters()]
         torch._foreach_lerp_(mine, list(self.network.parameters()), 1 - decay)
+
+
+Validate = Callable[[TrainingRun], dict[str, float]]
+"""Measures a run's averaged network."""
 
 
 class Stop:
@@ -207,41 +215,56 @@ class Stop:
         self.wanted = True
 
 
-def train(
-    run: TrainingRun,
-    stop: Callable[[], bool],
-    validate: Callable[[TrainingRun], dict[str, float]] | None = None,
-) -> None:
+def train(run: TrainingRun, stop: Callable[[], bool], validate: Validate | None = None) -> None:
     """
     Train until asked to stop; save now and then, and at the end.
 
-    :param stop: asked after every step
+    Of several processes the first writes, and any stops all.
+
+    :param stop: asked before every step
     :param validate: called every `validate_minutes`; its figures go to the log
     """
-    settings = run.settings
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    saved = validated = time.monotonic()
-    while not stop():
-        if (run.folder / 'PAUSE').exists():
+    journal = _Journal(run, validate)
+    while True:
+        while (run.folder / 'PAUSE').exists() and not stop():
             time.sleep(_PAUSE_SECONDS)
-            continue
-        for name, value in run.train_step().items():
-            sums[name] = sums.get(name, 0.0) + value
-            counts[name] = counts.get(name, 0) + 1
+        if run.team.any_says(stop()):
+            break
+        parts = run.train_step()
+        if run.team.rank == 0:
+            journal.note(parts)
+    if run.team.rank == 0:
+        run.save()
+
+
+class _Journal:
+    """Logs, saves and validates a run when it is time."""
+
+    def __init__(self, run: TrainingRun, validate: Validate | None) -> None:
+        self._run, self._validate = run, validate
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._saved = self._validated = time.monotonic()
+
+    def note(self, parts: dict[str, float]) -> None:
+        """Add the losses of a step, and do what is due."""
+        run, settings = self._run, self._run.settings
+        for name, value in parts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
         if run.step % settings.log_steps == 0:
-            means = {name: sums[name] / counts[name] for name in sums}
+            means = {name: self._sums[name] / self._counts[name] for name in self._sums}
             write_log(run, {'rate': run.rate(), **means})
-            sums, counts = {}, {}
+            self._sums, self._counts = {}, {}
         now = time.monotonic()
-        if now - saved > 60 * settings.save_minutes:
+        if now - self._saved > 60 * settings.save_minutes:
             run.save()
-            saved = now
-        if validate is not None and now - validated > 60 * settings.validate_minutes:
-            write_log(run, {f'held_out_{name}': value for name, value in validate(run).items()})
+            self._saved = now
+        if self._validate and now - self._validated > 60 * settings.validate_minutes:
+            figures = self._validate(run)
+            write_log(run, {f'held_out_{name}': value for name, value in figures.items()})
             run.export(run.folder / 'latest.safetensors')
-            validated = time.monotonic()
-    run.save()
+            self._validated = time.monotonic()
 
 
 def write_log(run: TrainingRun, figures: dict[str, float]) -> None:
