@@ -81,6 +81,28 @@ def test_exported_weights_load_and_tell_their_story(tmp_path: Path) -> None:
         assert file.metadata()['frames'] == '4'
 
 
+def test_the_mean_with_earlier_weights_is_exported(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, SETTINGS)
+    run.train_step()
+    run.export(tmp_path / 'earlier.safetensors')
+    earlier = {name: average.half().float() for name, average in run.average.items()}
+    run.train_step()
+    path = tmp_path / 'mean.safetensors'
+    run.export(path, tmp_path / 'earlier.safetensors')
+    moved = 0.0
+    for name, weights in load_network(path).named_parameters():
+        wanted = (run.average[name] + earlier[name]) / 2
+        torch.testing.assert_close(weights, wanted.half().float())
+        moved = max(moved, float((wanted - earlier[name]).abs().max()))
+    assert moved > 1e-5
+    with safe_open(path, framework='pt') as file:
+        assert (file.metadata()['steps'], file.metadata()['mean_with_steps']) == ('2', '1')
+    other = replace(PRESETS['small'], motion_alignment=False)
+    save_safetensors(path, Network(other).state_dict(), other, {'steps': '1'})
+    with pytest.raises(ValueError, match='another network'):
+        run.export(tmp_path / 'no.safetensors', path)
+
+
 def test_the_rate_warms_up_and_falls(tmp_path: Path) -> None:
     run = TrainingRun(tmp_path, TrainingSettings(warmup=10))
     assert run.rate() == pytest.approx(1e-4)

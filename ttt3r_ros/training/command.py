@@ -40,6 +40,7 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--start-from', type=Path, help='exported weights, for a new run')
     parser.add_argument('--export', type=Path, help='only write the averaged weights, and stop')
+    parser.add_argument('--mean-with', type=Path, help='export the mean with these, earlier ones')
     parser.add_argument('--curves', type=Path, help='only draw the log as PNG, and stop')
     return parser.parse_args()
 
@@ -89,7 +90,7 @@ def work(arguments: argparse.Namespace, team: Team) -> None:
     if arguments.start_from is not None:
         run.start_from(arguments.start_from)
     if arguments.export is not None:
-        run.export(arguments.export)
+        run.export(arguments.export, arguments.mean_with)
         _LOG.info('step %d written to %s', run.step, arguments.export)
         return
     if arguments.anneal and run.anneal is None:

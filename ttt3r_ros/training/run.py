@@ -134,10 +134,24 @@ class TrainingRun:
         with atomic_file(self.checkpoint) as file:
             torch.save(content, file)
 
-    def export(self, path: Path) -> None:
-        """Write the averaged weights in half precision, with how they came about."""
-        tensors = {name: tensor.half() for name, tensor in self._averaged().items()}
-        told = {
+    def export(self, path: Path, mean_with: Path | None = None) -> None:
+        """
+        Write the averaged weights in half precision, with how they came about.
+
+        :param mean_with: weights exported earlier in the run; the mean with them is written
+            (stochastic weight averaging, arXiv 1803.05407)
+        :raises CheckpointError: see `load_network`
+        :raises ValueError: they are of another network
+        """
+        tensors, told = self._averaged(), {}
+        if mean_with is not None:
+            others, config = read_tensors(mean_with)
+            if config != self.network.config:
+                raise ValueError(f'{mean_with} holds another network')
+            tensors = {name: (own + others[name].float()) / 2 for name, own in tensors.items()}
+            told['mean_with_steps'] = read_metadata(mean_with)['steps']
+        tensors = {name: tensor.half() for name, tensor in tensors.items()}
+        told |= {
             'preset': self.settings.preset,
             'steps': str(self.step),
             'frames': str(self.frames),
