@@ -53,6 +53,8 @@ def main() -> None:
     if arguments.curves is not None:
         draw_curves(arguments.run / 'log.jsonl', arguments.curves)
         return
+    if arguments.mean_with is not None and arguments.export is None:
+        raise SystemExit('--mean-with needs --export')
     if not 1 <= arguments.processes <= MOST_SHARES:
         raise SystemExit(f'--processes is {arguments.processes}; choose 1 to {MOST_SHARES}')
     if arguments.processes == 1 or arguments.export is not None:

@@ -149,7 +149,7 @@ class TrainingRun:
             if config != self.network.config:
                 raise ValueError(f'{mean_with} holds another network')
             tensors = {name: (own + others[name].float()) / 2 for name, own in tensors.items()}
-            told['mean_with_steps'] = read_metadata(mean_with)['steps']
+            told['mean_with_steps'] = read_metadata(mean_with).get('steps', 'unknown')
         tensors = {name: tensor.half() for name, tensor in tensors.items()}
         told |= {
             'preset': self.settings.preset,
@@ -239,11 +239,11 @@ def train(run: TrainingRun, stop: Callable[[], bool], validate: Validate | None 
     :param validate: called every `validate_minutes`; its figures go to the log
     """
     journal = _Journal(run, validate)
-    while True:
-        while (run.folder / 'PAUSE').exists() and not stop():
+    while not run.team.any_says(stop()):
+        # decided by all: one that waited for others' gradients meanwhile would run out of time
+        if run.team.any_says((run.folder / 'PAUSE').exists()):
             time.sleep(_PAUSE_SECONDS)
-        if run.team.any_says(stop()):
-            break
+            continue
         parts = run.train_step()
         if run.team.rank == 0:
             journal.note(parts)
