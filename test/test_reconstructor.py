@@ -284,5 +284,34 @@ def test_the_focal_length_follows_the_motion_unless_it_is_known(monkeypatch):
     assert asked == [False, True]
 
 
+def test_depth_grows_with_the_focal_length_beyond_the_networks():
+    """Things of the size that the network sees are farther away in a longer lens."""
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    network = build(PRESETS['small'])
+    raw = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
+    same, longer = (
+        Reconstructor(ReconstructorConfig(align_depth=False), network).add(
+            image, camera=raw.input_intrinsics.zoomed(factor)
+        )
+        for factor in (1.0, 2.0)
+    )
+    np.testing.assert_allclose(same.depth, raw.depth, rtol=1e-5)
+    np.testing.assert_allclose(longer.depth, 2.0**0.6 * raw.depth, rtol=1e-5)
+    slopes = longer.points[..., :2] / longer.points[..., 2:]
+    np.testing.assert_allclose(slopes, longer.intrinsics.rays()[..., :2], rtol=1e-4, atol=1e-5)
+
+
+def test_depth_follows_the_focal_length_that_motion_told(monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    network = build(PRESETS['small'])
+    plain = Reconstructor(ReconstructorConfig(align_depth=False), network)
+    first, second = (plain.add(image).depth for _ in range(2))
+    tracked = replace(PnpTracker().add(image, *given(plain.add(image))), focal_scale=1.5)
+    monkeypatch.setattr(PnpTracker, 'add', lambda *_, **__: tracked)
+    told = Reconstructor(ReconstructorConfig(align_depth=False), network)
+    np.testing.assert_allclose(told.add(image).depth, first, rtol=1e-5)  # it is told with this one
+    np.testing.assert_allclose(told.add(image).depth, 1.5**0.6 * second, rtol=1e-5)
+
+
 def given(view):
     return view.points, view.confidence, view.mapping, view.input_intrinsics, view.T_world_camera

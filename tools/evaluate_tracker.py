@@ -2,10 +2,12 @@
 """
 Measure the tracker on a recording with ground truth, fed with simulated network depth.
 
-The true depth is shrunk to the small network's size and made wrong in several ways; each line is
-one run: ATE after Sim(3) in metres, scale of the track over that of the truth, its spread over
-windows of 50 frames, mean rotation error in degrees relative to the first frame, frames not
-tracked, and the processor's time per frame in milliseconds (use one thread: OMP_NUM_THREADS=1).
+The true depth is shrunk to the small network's size and made wrong in several ways; `network` is
+the shipped network itself, which does not know the camera. Each line is one run: ATE after Sim(3)
+in metres, scale of the track over that of the truth, its spread over windows of 50 frames, mean
+rotation error in degrees relative to the first frame, frames not tracked, AbsRel after the median
+scale of each frame, before and after `refine_depth` (of the network after it only), and the
+processor's time per frame in milliseconds (use one thread: OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from ttt3r_ros.evaluation.trajectories import absolute_trajectory_error, umeyama
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import inverse, rotation_angle
 from ttt3r_ros.io.sequence import Sequence, open_sequence
+from ttt3r_ros.reconstructor import Reconstructor
 from ttt3r_ros.tracking.pnp import PnpTracker, TrackerConfig
 from ttt3r_ros.tracking.refine_depth import refine_depth
 
 SMALL = (96, 72)
-DEPTHS = ('true', 'jitter', 'smooth', 'constant')
+DEPTHS = ('true', 'jitter', 'smooth', 'constant', 'network')
 WINDOW = 50
 
 
@@ -115,6 +118,22 @@ def run(
     return outcome
 
 
+def run_network(sequence: Sequence) -> Outcome:
+    """Reconstruct a whole recording with the shipped network, which does not know the camera."""
+    reconstructor, outcome = Reconstructor(), Outcome([], 0, 0.0, [], [])
+    for frame in sequence:
+        recorded, image = frame.depth(), frame.image()
+        assert recorded is not None
+        start = time.thread_time()
+        view = reconstructor.add(image)
+        outcome.seconds += time.thread_time() - start
+        outcome.poses.append(view.T_world_camera)
+        outcome.lost += view.tracking.status not in ('first', 'tracked')
+        depth = np.asarray(cv2.resize(view.depth, SMALL), np.float32)
+        outcome.depth_after.append(relative_error(depth, filled(recorded)))
+    return outcome
+
+
 def report(name: str, outcome: Outcome, truth: NDArray[np.float64]) -> None:
     """Print one line."""
     poses = np.array(outcome.poses)
@@ -128,7 +147,7 @@ def report(name: str, outcome: Outcome, truth: NDArray[np.float64]) -> None:
     print(
         f'{name:30s} ATE {absolute_trajectory_error(poses, truth):.4f}  scale {scale:.2f}  '
         f'windows {spread}  rotation {np.degrees(rotation_angle(error)).mean():.2f}  '
-        f'lost {outcome.lost}  AbsRel {np.mean(outcome.depth_before):.3f} -> '
+        f'lost {outcome.lost}  AbsRel {np.mean(outcome.depth_before or np.nan):.3f} -> '
         f'{np.mean(outcome.depth_after):.3f}  {1e3 * outcome.seconds / len(poses):.1f} ms',
         flush=True,
     )
@@ -141,7 +160,9 @@ def main() -> None:
     parser.add_argument('--focal', type=float, default=525.0, help='pixels of the full image')
     parser.add_argument('--depth', nargs='+', default=list(DEPTHS), choices=DEPTHS)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--plain', action='store_true', help='without refining the map')
+    parser.add_argument(
+        '--plain', action='store_true', help='without refining the map (not of `network`)'
+    )
     parser.add_argument('--rolling-shutter', type=float, default=TrackerConfig().rolling_shutter)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -155,7 +176,10 @@ def main() -> None:
         rolling_shutter=arguments.rolling_shutter,
     )
     for kind in arguments.depth:
-        outcome = run(sequence, camera, config, kind, arguments.seed)
+        own = kind == 'network'
+        outcome = (
+            run_network(sequence) if own else run(sequence, camera, config, kind, arguments.seed)
+        )
         report(f'{arguments.recording.name} {kind}', outcome, truth)
 
 

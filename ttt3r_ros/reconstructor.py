@@ -19,6 +19,7 @@ from ttt3r_ros.geometry import se3
 from ttt3r_ros.geometry.camera import (
     ImageMapping,
     Intrinsics,
+    depth_factor,
     focal_from_corner,
     focal_from_points,
 )
@@ -234,8 +235,8 @@ class Reconstructor:
         encoded = self._encode(frame) if frame.encoded is None else frame.encoded
         prediction = self._decode(encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
-        find_focal = focal_from_corner if pinhole else focal_from_points
-        seen = Seen.download(prediction, find_focal(prediction.points))
+        focal = (focal_from_corner if pinhole else focal_from_points)(prediction.points)
+        seen = Seen.download(prediction, focal)
         if not seen.is_sound():
             self._start_chunk(self._last_pose)
             raise ReconstructionError(
@@ -327,9 +328,11 @@ class Reconstructor:
         focal = longest * float(np.exp(np.median(self._focals)))
         aspect = in_input.fy / in_input.fx
         smoothed = replace(in_input, fx=focal, fy=focal * aspect)
-        points, scale = seen.points, 1.0
-        pinhole = self.network.config.points == 'pinhole'
-        if camera is not None and pinhole:
+        points, scale, pinhole = seen.points, 1.0, self.network.config.points == 'pinhole'
+        if pinhole and self._tracker:
+            known = mapping.to_output(camera or smoothed.zoomed(self._focal_scale))
+            points = points * depth_factor(known, seen.focal)
+        if pinhole and camera is not None:
             estimate = mapping.to_output(camera)
             points = estimate.rays() * points[..., 2:]
         pose, tracking = network_pose, Tracking(status='network')

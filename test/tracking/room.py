@@ -35,9 +35,14 @@ def texture(seed: int) -> np.ndarray:
 def render(
     T_world_camera: Transform, seed: int = 0, camera: Intrinsics = CAMERA
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the picture [H, W, 3] and depth [H, W] from a place in the room."""
-    rays = camera.rays().astype(np.float64) @ T_world_camera[:3, :3].T
-    origin = T_world_camera[:3, 3]
+    """
+    Return the picture [H, W, 3] and depth [H, W] from a place in the room.
+
+    :param T_world_camera: of all rows [4, 4], or of each [H, 4, 4]
+    """
+    of_rows = np.broadcast_to(T_world_camera, (camera.height, 4, 4))
+    rays = np.einsum('hij,hwj->hwi', of_rows[:, :3, :3], camera.rays().astype(np.float64))
+    origin = of_rows[:, None, :3, 3]
     depth = np.full(rays.shape[:2], np.inf)
     gray = np.zeros(rays.shape[:2], np.float32)
     for index, (normal, distance) in enumerate(PLANES):

@@ -33,6 +33,15 @@ def test_new_corners_keep_away_from_those_taken(picture):
     assert distance.min() > 5
 
 
+def test_corners_are_closer_together_where_most_of_the_image_is_plain(picture):
+    plain = np.full_like(picture, 120)
+    plain[:, 240:] = picture[:, 240:]
+    corners = detect(plain, NONE, 200)
+    assert 90 < len(corners) <= 200
+    assert corners[:, 0].min() > 230
+    assert len(detect(plain, corners, 100)) < 40
+
+
 def test_nothing_is_found_in_an_even_image():
     assert len(detect(np.full((240, 320), 90, np.uint8), NONE, 100)) == 0
 
@@ -53,3 +62,10 @@ def test_a_shift_is_followed_and_what_leaves_is_not(picture):
 
 def test_blur_is_less_sharp(picture):
     assert sharpness(cv2.GaussianBlur(picture, (0, 0), 4)) < 0.3 * sharpness(picture)
+
+
+def test_a_plain_wall_is_no_blur(picture):
+    plain = np.full_like(picture, 120)
+    plain[:, 240:] = picture[:, 240:]
+    assert sharpness(plain) > 0.5 * sharpness(picture)
+    assert sharpness(cv2.GaussianBlur(plain, (0, 0), 4)) < 0.3 * sharpness(picture)

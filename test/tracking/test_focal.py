@@ -36,6 +36,11 @@ def test_turning_tells_the_focal_length(guess):
     assert max(abs(np.log(b / a)) for a, b in pairwise(found)) < 0.2
 
 
+@pytest.mark.parametrize('guess', [0.7, 1.5])
+def test_a_focal_length_that_is_far_off_is_found(guess):
+    assert ends(0.35, guess)[-1] == pytest.approx(1.0, abs=0.06)
+
+
 def test_without_turning_the_guess_stays():
     assert ends(0.0, 1.1)[-1] == pytest.approx(1.1, abs=0.08)
 

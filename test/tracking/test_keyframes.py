@@ -37,7 +37,7 @@ def test_depths_are_refined_even_from_the_mirror_image(inverted):
     start = 2 * middle - np.log(depth) if inverted else np.full(150, middle)
     guessed = viewing_rays(pixels, MATRIX) * np.exp(start)[:, None]
     landmarks = LandmarkMap(np.eye(4))
-    landmarks.insert(pixels.astype(np.float32), pixels, start)
+    landmarks.insert(pixels.astype(np.float32), np.zeros((150, 2)), start)
     for k in range(1, 5):
         pose = np.eye(4)
         pose[:3, :3] = Rotation.from_rotvec([0.01 * k, 0.02 * k, 0.0]).as_matrix()
@@ -45,7 +45,7 @@ def test_depths_are_refined_even_from_the_mirror_image(inverted):
         seen = project(world, pose, MATRIX) + rng.normal(0, 0.2, (150, 2))
         solved = solve_pose(guessed, seen, MATRIX, (np.eye(4),), 50.0, 20)
         assert solved is not None
-        landmarks.add_keyframe(solved.T_camera_world, np.arange(150), seen)
+        landmarks.add_keyframe(solved.T_camera_world, np.arange(150), seen, np.zeros((150, 2)))
     refine(landmarks, MATRIX, CONFIG)
     error = landmarks.points.log_depth - np.log(depth)
     assert np.std(error) < 0.05

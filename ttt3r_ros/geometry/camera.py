@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+_DEPTH_BY_FOCAL = 0.6  # power of the focal length with which the small network's depth grows
+
 
 @dataclass(frozen=True)
 class Intrinsics:
@@ -112,6 +114,21 @@ class ImageMapping:
     def _scale_offset(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         scale = np.array([self.scale_x, self.scale_y])
         return scale, np.array([self.offset_x, self.offset_y], dtype=np.float64)
+
+
+def depth_factor(known: Intrinsics, thought: float) -> np.float32:
+    """
+    Return how much farther things are than was thought with another focal length.
+
+    What an image shows of a thing of known size is its size over its distance, times the focal
+    length: the distance grows in proportion. Of a network that does not know the focal length,
+    depth follows the focal length that it thinks of less closely (decision 0038).
+
+    :param known: the camera, of the image that depth is told of
+    :param thought: focal length with which depth was told, pixels
+    :return: what depth is to be multiplied by
+    """
+    return np.float32((np.sqrt(known.fx * known.fy) / thought) ** _DEPTH_BY_FOCAL)
 
 
 def focal_from_corner(points: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ class TrackerConfig:
     )
     rolling_shutter: float = setting(
         0.5,
-        'Time to read out an image from top to bottom, as part of the time between frames.',
+        'Time to read out an image from top to bottom, as part of the time between frames; '
+        'what is thought before the images tell.',
         ge=-1.0,
         le=1.0,
     )

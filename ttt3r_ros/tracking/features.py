@@ -15,6 +15,9 @@ _LEAST_TEXTURE = 1e-4  # smallest eigenvalue of a patch that can be followed (Op
 _BACK_ERROR = 0.7  # pixels between a point and where it returns to when followed back
 _BORDER = 3  # pixels
 _QUALITY = 0.002  # weakest corner, relative to the strongest
+_ENOUGH = 0.5  # of the corners that are wanted
+_CLOSEST = 3.0  # pixels at half the size, between corners
+_EDGES = 0.02  # part of the image whose detail tells how sharp it is
 
 
 def detect(gray: NDArray[np.uint8], taken: NDArray[np.floating], count: int) -> Pixels:
@@ -31,15 +34,30 @@ def detect(gray: NDArray[np.uint8], taken: NDArray[np.floating], count: int) -> 
     """
     if count <= 0 or min(gray.shape) < 8 * _BORDER:
         return np.zeros((0, 2), np.float32)
-    half = cv2.pyrDown(gray)
+    half = np.asarray(cv2.pyrDown(gray), np.uint8)
     distance = max(3.0, 0.6 * float(np.sqrt(half.size / (count + len(taken)))))
-    mask = np.zeros(half.shape, np.uint8)
+    corners = _strongest(half, taken / 2, count, distance)
+    # where most of the image is plain, closer together where it is not
+    wanted = _ENOUGH * (count + len(taken))
+    if len(corners) + len(taken) < wanted and distance > _CLOSEST:
+        closer = max(_CLOSEST, distance / 2)
+        there = np.concatenate([taken / 2, corners])
+        more = _strongest(half, there, int(wanted) - len(there) + 1, closer)
+        corners = np.concatenate([corners, more])
+    return 2 * corners
+
+
+def _strongest(
+    gray: NDArray[np.uint8], taken: NDArray[np.floating], count: int, distance: float
+) -> Pixels:
+    """Find the strongest corners at a distance from one another and from what there is."""
+    mask = np.zeros(gray.shape, np.uint8)
     mask[2 * _BORDER : -2 * _BORDER, 2 * _BORDER : -2 * _BORDER] = 255
-    for x, y in np.round(taken / 2).astype(int).tolist():
+    for x, y in np.round(taken).astype(int).tolist():
         cv2.circle(mask, (x, y), int(distance), 0, -1)
-    corners = cv2.goodFeaturesToTrack(half, count, _QUALITY, distance, mask=mask, blockSize=5)
+    corners = cv2.goodFeaturesToTrack(gray, count, _QUALITY, distance, mask=mask, blockSize=5)
     # OpenCV says None where there are none, whatever its types say.
-    return 2 * np.asarray(() if corners is None else corners, np.float32).reshape(-1, 2)
+    return np.asarray(() if corners is None else corners, np.float32).reshape(-1, 2)
 
 
 def follow(
@@ -83,6 +101,12 @@ def _flow(
 
 
 def sharpness(gray: NDArray[np.uint8]) -> float:
-    """Measure how much fine detail an image has (mean square of its Laplacian at half size)."""
-    detail = cv2.Laplacian(cv2.pyrDown(gray), cv2.CV_32F)
-    return float(np.mean(detail * detail))
+    """
+    Measure how sharp the sharpest edges of an image are, however few there are.
+
+    :return: mean square of the Laplacian at half size, over the 2 % where it is greatest
+    """
+    detail = np.abs(cv2.Laplacian(cv2.pyrDown(gray), cv2.CV_32F)).ravel()
+    first = int(len(detail) * (1 - _EDGES))
+    strongest = np.partition(detail, first)[first:]
+    return float(np.mean(strongest * strongest))

@@ -2,10 +2,10 @@
 The focal length of a camera that nobody calibrated, from the points that are followed.
 
 A wrong focal length bends the map: the turning camera sees points where they should not be. How
-well the keyframes fit is compared for three focal lengths, and a parabola through the costs tells
-the best one and how sure that is. Where it cannot be told (a camera that does not turn) the
-parabola is flat, and what the network says stays in force. A late
-comparison is done in three parts, after one image each: at once it takes as long as two images.
+well the keyframes fit is compared for three focal lengths, and for more where the best is at an
+end; a parabola through the costs tells the best one and how sure that is. Where it cannot be told
+(a camera that does not turn) the parabola is flat, and what the network says stays in force. A
+late comparison is done in parts, after one image each: at once it takes as long as two images.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from ttt3r_ros.tracking.bundle import BundleProblem, adjust
 _FEWEST_KEYFRAMES = 4  # in a map, before it says anything of the focal length
 _STEP = 0.1  # between the focal lengths compared, log
 _ITERATIONS = 4  # at each of them: the poses follow
-_LONGEST = 0.15  # change that one comparison may ask for, log
+_LONGEST = 0.15  # from the best of those compared, that a parabola may ask for, log
+_FARTHEST = 4  # steps from the focal length in force
+_CLEARLY = 0.03  # part of the cost, by which another focal length must be better to go on there
 _PRIOR_SIGMA = 0.2  # of the network's focal length, log
 _TRUST = 0.1  # part of a parabola's curvature: the same images count in several keyframes
 _KEPT = 0.85  # part of the earlier curvature: earlier maps were bent
-_FIRST = 12  # keyframes that are all compared; from then on every twentieth
-_LATER = 20
+_FIRST = 12  # keyframes that are all compared
+_SETTLED, _OFTEN, _SELDOM = 40, 4, 20  # every fourth until the fortieth, then every twentieth
 
 
 class FocalEstimate:
@@ -56,7 +58,8 @@ class FocalEstimate:
         if len(problem.T_camera_world) < _FEWEST_KEYFRAMES:
             return
         self._keyframes += 1
-        if self._keyframes > _FIRST and self._keyframes % _LATER:
+        interval = _OFTEN if self._keyframes < _SETTLED else _SELDOM
+        if self._keyframes > _FIRST and self._keyframes % interval:
             return
         self._end_comparison()
         self._comparison = self._compare(problem, width)
@@ -68,23 +71,31 @@ class FocalEstimate:
             pass
 
     def proceed(self) -> None:
-        """Do the next third of a comparison, where one is under way."""
+        """Do the next part of a comparison, where one is under way."""
         next(self._comparison, None)
 
     def _compare(self, problem: BundleProblem, width: int) -> Iterator[None]:
-        below = _cost(problem, -_STEP)
-        yield
-        here = _cost(problem, 0.0)
-        yield
-        above = _cost(problem, _STEP)
+        costs = {}
+        for step in (-1, 0, 1):
+            costs[step] = _cost(problem, step * _STEP)
+            yield
+        way = best = min(costs, key=costs.__getitem__)
+        # where the cost clearly falls, it is followed until it rises again
+        while way and abs(best) < _FARTHEST and costs[0] - costs[best] > _CLEARLY * costs[0]:
+            costs[best + way] = _cost(problem, (best + way) * _STEP)
+            if costs[best + way] >= costs[best]:
+                break
+            best += way
+            yield
+        middle = best if best + way in costs else best - way
+        below, here, above = (costs[middle + step] for step in (-1, 0, 1))
         curve = (below - 2 * here + above) / _STEP**2
-        slope = (above - below) / (2 * _STEP)
         if curve <= 0:
             return
-        in_force = float(np.log(problem.focal / width))
-        best = in_force + float(np.clip(-slope / curve, -_LONGEST, _LONGEST))
+        offset = float(np.clip((below - above) / (2 * _STEP) / curve, -_LONGEST, _LONGEST))
+        found = float(np.log(problem.focal / width)) + middle * _STEP + offset
         self._curve = _KEPT * self._curve + _TRUST * curve
-        self._weighted = _KEPT * self._weighted + _TRUST * curve * best
+        self._weighted = _KEPT * self._weighted + _TRUST * curve * found
 
 
 def _cost(problem: BundleProblem, step: float) -> float:

@@ -26,7 +26,8 @@ class Points:
     pixels: NDArray[np.float32]  # in the latest image in which it was followed [L, 2]
     followed: NDArray[np.bool_]  # whether that is the present one [L]
     anchor: NDArray[np.int64]  # keyframe [L]
-    anchor_pixels: Array  # in the anchor [L, 2]
+    anchor_pixels: Array  # in the anchor, corrected for the shutter [L, 2]
+    anchor_shift: Array  # what a readout of one frame adds to these [L, 2]
     log_depth: Array  # in the anchor, log of metres [L]
     prior: Array  # what the network says of it, averaged [L]
     counted: Array  # network depths in that average [L]
@@ -54,12 +55,16 @@ class LandmarkMap:
     def __init__(self, T_camera_world: Transform) -> None:
         self.T_camera_world: Array = T_camera_world[None].copy()  # [F, 4, 4]
         self.young = True  # the first keyframe is still in it
-        self.seen: Array = np.zeros((1, 0, 2))  # pixels in the keyframes, nan where not [F, L, 2]
+        # pixels in the keyframes, corrected for the shutter, nan where not seen [F, L, 2]
+        self.seen: Array = np.zeros((1, 0, 2))
+        self.shifts: Array = np.zeros((1, 0, 2))  # what a readout of one frame adds to them
+        self.readout = 0.0  # with which they are corrected, see `correct`
         empty, pixels = np.zeros(0), np.zeros((0, 2))
         self.points = Points(
             pixels.astype(np.float32),
             empty.astype(np.bool_),
             empty.astype(np.int64),
+            pixels,
             pixels,
             empty,
             empty,
@@ -85,23 +90,32 @@ class LandmarkMap:
         self.points.followed[rows] = True
         self.points.pixels[rows] = pixels
 
-    def insert(self, pixels: NDArray[np.float32], anchor_pixels: Array, log_depth: Array) -> None:
+    def correct(self, readout: float) -> None:
+        """Correct all pixels for another readout time, in parts of that between images."""
+        change, self.readout = readout - self.readout, readout
+        self.seen -= change * self.shifts
+        self.points.anchor_pixels -= change * self.points.anchor_shift
+
+    def insert(self, pixels: NDArray[np.float32], shift: Array, log_depth: Array) -> None:
         """
         Add points, anchored in the latest keyframe.
 
         :param pixels: where they are seen [N, 2]
-        :param anchor_pixels: the same, corrected for the shutter [N, 2]
+        :param shift: what a readout of one frame adds to that [N, 2]
         :param log_depth: start [N]
         """
         count, last = len(pixels), len(self.seen) - 1
-        seen = np.full((last + 1, count, 2), np.nan)
-        seen[last] = anchor_pixels
+        anchor_pixels = pixels - self.readout * shift
+        seen, shifts = np.full((last + 1, count, 2), np.nan), np.zeros((last + 1, count, 2))
+        seen[last], shifts[last] = anchor_pixels, shift
         self.seen = np.concatenate([self.seen, seen], axis=1)
+        self.shifts = np.concatenate([self.shifts, shifts], axis=1)
         new = Points(
             pixels,
             np.ones(count, np.bool_),
             np.full(count, last),
             anchor_pixels,
+            shift.copy(),
             log_depth,
             log_depth.copy(),
             np.ones(count),
@@ -130,18 +144,38 @@ class LandmarkMap:
         self.points.prior += log_scale
         self.T_camera_world = rescale_pose(self.T_camera_world, log_scale, centre)
 
+    def shift_first(self, rows: NDArray[np.int64], shift: Array) -> None:
+        """
+        Note how points moved while the only keyframe was read out.
+
+        :param rows: points [N]
+        :param shift: what a readout of one frame adds to their pixels [N, 2]
+        """
+        readout = self.readout
+        self.correct(0.0)
+        self.shifts[0, rows] = self.points.anchor_shift[rows] = shift
+        self.correct(readout)
+
     def add_keyframe(
-        self, T_camera_world: Transform, rows: NDArray[np.int64], pixels: Array
+        self,
+        T_camera_world: Transform,
+        rows: NDArray[np.int64],
+        pixels: NDArray[np.float32],
+        shift: Array,
     ) -> None:
         """
         Remember where points are seen.
 
         :param rows: points [N]
-        :param pixels: corrected for the shutter [N, 2]
+        :param pixels: as they are in the image [N, 2]
+        :param shift: what a readout of one frame adds to them [N, 2]
         """
         seen = np.full((1, len(self.points), 2), np.nan)
-        seen[0, rows] = pixels
+        seen[0, rows] = pixels - self.readout * shift
         self.seen = np.concatenate([self.seen, seen])
+        shifts = np.zeros((1, len(self.points), 2))
+        shifts[0, rows] = shift
+        self.shifts = np.concatenate([self.shifts, shifts])
         self.T_camera_world = np.concatenate([self.T_camera_world, T_camera_world[None]])
 
     def drop_oldest(self, camera_matrix: Array) -> None:
@@ -152,7 +186,7 @@ class LandmarkMap:
         self._move_anchors(moved, 1 + np.argmax(seen_later, axis=0)[moved], camera_matrix)
         self.points = self.points.select(keep)
         self.points.anchor -= 1
-        self.seen = self.seen[1:, keep]
+        self.seen, self.shifts = self.seen[1:, keep], self.shifts[1:, keep]
         self.T_camera_world = self.T_camera_world[1:]
         self.young = False
 
@@ -166,6 +200,7 @@ class LandmarkMap:
         depth = np.maximum(local[:, 2], 1e-2)
         pixels = local @ camera_matrix.T
         points.anchor_pixels[rows] = pixels[:, :2] / depth[:, None]
+        points.anchor_shift[rows] = self.shifts[keyframe, rows]
         change = np.log(depth) - points.log_depth[rows]
         points.log_depth[rows] += change
         points.prior[rows] += change

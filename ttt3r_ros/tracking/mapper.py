@@ -17,6 +17,7 @@ from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, project, viewing_rays
 from ttt3r_ros.tracking.relocalise import Places, Relocalisation
 from ttt3r_ros.tracking.scale import NetworkScale, median_ratio, rescale_pose
+from ttt3r_ros.tracking.shutter import ShutterEstimate, readout_shift
 
 _PIXEL_ANGLE = 0.006  # radians by which the directions of a corner in two images are off, about
 _TURNED_ANGLE = 0.15  # the same, per radian of turning: focal length and distortion are estimates
@@ -33,7 +34,7 @@ class Sighting:
     :param motion: from the camera of the frame before to this one [4, 4]
     :param rows: of the map [N]
     :param pixels: where they are seen [N, 2]
-    :param corrected: the same, corrected for the shutter [N, 2]
+    :param before: where they were one frame earlier [N, 2]
     :param agree: whether they agree with the pose [N]
     :param matches: points that were found, those too far off included
     :param covariance: of the pose, see `PoseSolution.covariance` [6, 6]
@@ -43,24 +44,10 @@ class Sighting:
     motion: Transform
     rows: NDArray[np.int64]
     pixels: NDArray[np.float32]
-    corrected: Array
+    before: NDArray[np.float32]
     agree: NDArray[np.bool_]
     matches: int
     covariance: Array
-
-
-def readout_shift(
-    pixels: NDArray[np.floating], before: NDArray[np.floating], height: int, rolling: float
-) -> Array:
-    """
-    Find how far points moved between the exposure of their row and that of the middle row.
-
-    :param pixels: where they are seen [N, 2]
-    :param before: where they were one frame earlier [N, 2]
-    :param rolling: readout time of the image, in frames
-    :return: to be taken from the pixels [N, 2]
-    """
-    return np.asarray(rolling * (pixels[:, 1:] / height - 0.5) * (pixels - before))
 
 
 @dataclass(frozen=True)
@@ -90,6 +77,7 @@ class Mapper:
         self._sharpness = 0.0  # mean of the keyframes
         self.landmarks = LandmarkMap(np.eye(4))
         self.focal = FocalEstimate()
+        self.shutter = ShutterEstimate(config.rolling_shutter)
         self._due: _Keyframe | None = None
 
     def start(self, frame: TrackingFrame, T_camera_world: Transform, log_scale: float) -> None:
@@ -99,6 +87,7 @@ class Mapper:
         :param log_scale: of the map, relative to the network's depth of this frame
         """
         self.landmarks = LandmarkMap(T_camera_world)
+        self.landmarks.correct(self.shutter.readout)
         self._scale = NetworkScale(self._config.scale_frames)
         self._end_keyframe(frame, np.eye(4), log_scale)
 
@@ -112,6 +101,7 @@ class Mapper:
         :return: T_camera_world; logarithm of what the network's depth of this frame is to be
             multiplied by
         """
+        self._learn_shutter(frame, sighting)
         self.landmarks.mark_followed(sighting.rows, sighting.pixels)
         rows = sighting.rows[sighting.agree]
         pose, log_scale = self._weigh_network(frame, sighting.T_camera_world, rows)
@@ -137,7 +127,9 @@ class Mapper:
             self.landmarks,
             due.log_scale,
         )
-        landmarks.add_keyframe(due.T_camera_world, sighting.rows, sighting.corrected)
+        landmarks.correct(self.shutter.readout)
+        shift = readout_shift(sighting.pixels, sighting.before, len(frame.gray))
+        landmarks.add_keyframe(due.T_camera_world, sighting.rows, sighting.pixels, shift)
         pose = due.T_camera_world
         if self._config.refine:
             problem = keyframes.refine(landmarks, frame.camera_matrix, self._config)
@@ -150,6 +142,25 @@ class Mapper:
             landmarks.drop_oldest(frame.camera_matrix)
         self._end_keyframe(frame, sighting.motion, log_scale)
         return pose
+
+    def _learn_shutter(self, frame: TrackingFrame, sighting: Sighting) -> None:
+        """Learn how long an image is read out, and how points moved in a map's first image."""
+        landmarks, rows, height = self.landmarks, sighting.rows, len(frame.gray)
+        if len(landmarks.T_camera_world) == 1 and self._frames_since == 0:
+            earlier = 2 * sighting.before - sighting.pixels  # if the motion was the same
+            landmarks.shift_first(rows, readout_shift(sighting.before, earlier, height))
+            return  # the pose was solved without
+        agree = sighting.agree
+        self.shutter.learn(
+            landmarks.world_points(frame.camera_matrix)[rows[agree]],
+            sighting.pixels[agree],
+            sighting.before[agree],
+            landmarks.points.anchor_shift[rows[agree]],
+            sighting.T_camera_world,
+            sighting.motion,
+            frame.camera_matrix,
+            height,
+        )
 
     def _weigh_network(
         self, frame: TrackingFrame, pose: Transform, rows: NDArray[np.int64]
@@ -187,8 +198,7 @@ class Mapper:
         local = viewing_rays(pixels, matrix) * np.exp(log_depth)[:, None]
         before = project(local, inverse(motion), matrix)
         before = np.where(np.isfinite(before), before, pixels)
-        shift = readout_shift(pixels, before, len(frame.gray), config.rolling_shutter)
-        landmarks.insert(pixels, pixels - shift, log_depth)
+        landmarks.insert(pixels, readout_shift(pixels, before, len(frame.gray)), log_depth)
         self._places.add(landmarks.T_camera_world[-1], frame, log_scale)
         sharp = sharpness(frame.gray)
         self._sharpness += (_SMOOTHING if self._sharpness else 1.0) * (sharp - self._sharpness)

@@ -20,8 +20,9 @@ from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking.config import TrackerConfig
 from ttt3r_ros.tracking.features import follow
 from ttt3r_ros.tracking.frame import TrackingFrame
-from ttt3r_ros.tracking.mapper import Mapper, Sighting, readout_shift
+from ttt3r_ros.tracking.mapper import Mapper, Sighting
 from ttt3r_ros.tracking.pose import Array, project, solve_pose
+from ttt3r_ros.tracking.shutter import readout_shift
 
 __all__ = ['PnpTracker', 'TrackedPose', 'TrackerConfig']
 
@@ -76,6 +77,11 @@ class PnpTracker:
     def __init__(self, config: TrackerConfig | None = None) -> None:
         self._config = config or TrackerConfig()
         self.reset()
+
+    @property
+    def readout(self) -> float:
+        """Time to read out an image, as found so far, as part of the time between images."""
+        return self._mapper.shutter.readout
 
     def reset(self) -> None:
         """Forget everything: the next image is the first."""
@@ -156,9 +162,9 @@ class PnpTracker:
         shift = project(world, guess, matrix) - project(world, self._T_camera_world, matrix)
         start = before + np.nan_to_num(shift, nan=0.0, posinf=0.0, neginf=0.0)
         pixels, good = follow(last.gray, frame.gray, before, start.astype(np.float32))
-        rows, pixels, world = rows[good], pixels[good], world[good]
-        height, rolling = len(frame.gray), config.rolling_shutter
-        corrected = pixels - readout_shift(pixels, before[good], height, rolling)
+        rows, pixels, world, before = rows[good], pixels[good], world[good], before[good]
+        shift = readout_shift(pixels, before, len(frame.gray))
+        corrected = pixels - self.readout * shift
         solution = solve_pose(
             world,
             corrected,
@@ -175,7 +181,7 @@ class PnpTracker:
             motion=solution.T_camera_world @ inverse(self._T_camera_world),
             rows=rows[near],
             pixels=pixels[near],
-            corrected=corrected[near],
+            before=before[near],
             agree=solution.inliers[near],
             matches=len(rows),
             covariance=solution.covariance(world, matrix),
