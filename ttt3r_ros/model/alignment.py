@@ -22,7 +22,7 @@ FACTORS = (1, 2, 4)
 """By which the levels of a pyramid are smaller than the image."""
 SIDE = 4
 """Sides of an image must be multiples of this."""
-_STEPS = (3, 3, 3)  # at each level; the coarsest comes first
+_STEPS = (3, 2, 2)  # at each level; the coarsest comes first
 _PRIOR = 500.0  # weight of not moving on, of radians
 _NOISE = 0.15  # difference of grey, in [-1, 1], at which a pixel counts half
 _NEAREST = 0.05  # metres

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -61,10 +62,16 @@ class ConvStem(nn.Module):
 def _coordinates(image: Tensor) -> Tensor:
     """Return x and y of every pixel, from the middle, in long image sides [B, 2, H, W]."""
     batch, _, height, width = image.shape
-    x = torch.arange(width, device=image.device) - (width - 1) / 2
-    y = torch.arange(height, device=image.device) - (height - 1) / 2
-    grid = torch.stack(torch.meshgrid(x, y, indexing='xy')) / max(height, width)
-    return grid.to(image.dtype).expand(batch, -1, -1, -1)
+    return _grid(height, width, image.dtype, image.device).expand(batch, -1, -1, -1)
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # must also serve training
+        x = torch.arange(width, device=device) - (width - 1) / 2
+        y = torch.arange(height, device=device) - (height - 1) / 2
+        grid = torch.stack(torch.meshgrid(x, y, indexing='xy')) / max(height, width)
+        return grid.to(dtype)
 
 
 def encoder_blocks(config: NetworkConfig) -> nn.ModuleList:
