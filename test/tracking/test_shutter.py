@@ -160,9 +160,17 @@ def test_pixels_of_the_map_are_corrected_anew_when_more_is_known():
 
 
 def test_a_camera_at_rest_tells_nothing():
-    estimate = ShutterEstimate(0.5)
-    points = np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (60, 3))
+    """Noise, which the correction makes greater, would speak for none."""
+    rng, estimate = np.random.default_rng(0), ShutterEstimate(0.5)
+    points = rng.uniform([-1, -1, 2], [1, 1, 4], (100, 3))
     pixels = project(points, np.eye(4), MATRIX)
-    still = np.zeros((60, 2))
-    estimate.learn(points, pixels, pixels, still, np.eye(4), np.eye(4), MATRIX, HEIGHT)
-    assert estimate.readout == pytest.approx(0.5)
+    noisy = [pixels + rng.normal(0, 0.2, (100, 2)) for _ in range(400)]
+    poses, still = [np.eye(4)], np.zeros((100, 2))
+    for before, now in pairwise(noisy):
+        corrected = now - estimate.readout * readout_shift(now, before, HEIGHT)
+        solution = solve_pose(points, corrected, MATRIX, (np.eye(4),), 3.0, 20)
+        assert solution is not None
+        poses.append(solution.T_camera_world)
+        motion = poses[-1] @ inverse(poses[-2])
+        estimate.learn(points, now, before, still, poses[-1], motion, MATRIX, HEIGHT)
+    assert estimate.readout == pytest.approx(0.5, abs=0.05)
