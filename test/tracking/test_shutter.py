@@ -174,3 +174,16 @@ def test_a_camera_at_rest_tells_nothing():
         motion = poses[-1] @ inverse(poses[-2])
         estimate.learn(points, now, before, still, poses[-1], motion, MATRIX, HEIGHT)
     assert estimate.readout == pytest.approx(0.5, abs=0.05)
+
+
+def test_points_in_one_place_tell_nothing():
+    rng = np.random.default_rng(4)
+    motion, still = np.eye(4), np.zeros((30, 2))
+    motion[:3, :3] = Rotation.from_rotvec([0.02, 0.01, 0.0]).as_matrix()
+    for distance in np.geomspace(0.01, 10, 200):
+        estimate = ShutterEstimate(0.5)
+        points = np.tile(rng.uniform([-0.3, -0.3, 1], [0.3, 0.3, 1], 3) * distance, (30, 1))
+        pixels = project(points, np.eye(4), MATRIX)
+        before = pixels + rng.normal(0, 3, 2)
+        estimate.learn(points, pixels, before, still, np.eye(4), motion, MATRIX, HEIGHT)
+        assert np.isfinite(estimate.readout)

@@ -87,7 +87,10 @@ class ShutterEstimate:
         noise = max(_LEAST_NOISE, 1.48 * float(np.median(np.abs(error))))
         weight = 1 / (1 + (error / (2 * noise)) ** 2) / noise**2
         weighted = columns.T * weight
-        inverse = np.linalg.inv(weighted @ columns + 1e-6 * np.eye(columns.shape[1]))
+        try:
+            inverse = np.linalg.inv(weighted @ columns + 1e-6 * np.eye(columns.shape[1]))
+        except np.linalg.LinAlgError:  # all points are in one place
+            return
         step = float(inverse[0] @ weighted @ error)
         turning, moving = np.sum(by_turning**2), np.sum(by_moving**2)
         share = float(turning / (turning + moving + 1e-9))
