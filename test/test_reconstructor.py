@@ -275,11 +275,13 @@ def test_the_focal_length_follows_the_motion_unless_it_is_known(monkeypatch):
         return tracked
 
     monkeypatch.setattr(PnpTracker, 'add', add)
+    monkeypatch.setattr(PnpTracker, 'focal_scale', lambda *_: 1.2)
     view = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
     assert view.input_intrinsics.fx == pytest.approx(1.2 * raw.input_intrinsics.fx)
     rays = view.intrinsics.rays()
     np.testing.assert_allclose(view.points, rays * view.depth[..., None], atol=1e-5)
-    np.testing.assert_allclose(view.depth, raw.depth, rtol=1e-6)
+    np.testing.assert_allclose(view.depth, 1.2**0.6 * raw.depth, rtol=1e-5)
+    monkeypatch.setattr(PnpTracker, 'focal_scale', lambda *_: pytest.fail('it is known'))
     Reconstructor(network=network).add(image, camera=raw.input_intrinsics)
     assert asked == [False, True]
 
@@ -306,10 +308,13 @@ def test_depth_follows_the_focal_length_that_motion_told(monkeypatch):
     network = build(PRESETS['small'])
     plain = Reconstructor(ReconstructorConfig(align_depth=False), network)
     first, second = (plain.add(image).depth for _ in range(2))
-    tracked = replace(PnpTracker().add(image, *given(plain.add(image))), focal_scale=1.5)
+    scales = iter((1.0, 1.5))
+    monkeypatch.setattr(PnpTracker, 'focal_scale', lambda *_: next(scales))
+    tracked = PnpTracker().add(image, *given(plain.add(image)))
     monkeypatch.setattr(PnpTracker, 'add', lambda *_, **__: tracked)
+    scales = iter((1.0, 1.5))
     told = Reconstructor(ReconstructorConfig(align_depth=False), network)
-    np.testing.assert_allclose(told.add(image).depth, first, rtol=1e-5)  # it is told with this one
+    np.testing.assert_allclose(told.add(image).depth, first, rtol=1e-5)
     np.testing.assert_allclose(told.add(image).depth, 1.5**0.6 * second, rtol=1e-5)
 
 

@@ -141,7 +141,6 @@ class Reconstructor:
         self._last_pose = np.eye(4)
         self._spin = np.eye(3)  # rotation of the camera from the image before to the last one
         self._was_found = True  # whether the last image had a pose
-        self._focal_scale = 1.0  # of the network's, as the tracker found it
         self._watch.reset()
         if self._gimbal:
             self._gimbal.reset()
@@ -326,12 +325,12 @@ class Reconstructor:
         if network_pose is not None:
             self._focals.append(float(np.log(in_input.fx / longest)))
         focal = longest * float(np.exp(np.median(self._focals)))
-        aspect = in_input.fy / in_input.fx
-        smoothed = replace(in_input, fx=focal, fy=focal * aspect)
+        smoothed = replace(in_input, fx=focal, fy=focal * in_input.fy / in_input.fx)
         points, scale, pinhole = seen.points, 1.0, self.network.config.points == 'pinhole'
+        known = camera or smoothed
         if pinhole and self._tracker:
-            known = mapping.to_output(camera or smoothed.zoomed(self._focal_scale))
-            points = points * depth_factor(known, seen.focal)
+            known = camera or smoothed.zoomed(self._tracker.focal_scale(frame.image, smoothed))
+            points = points * depth_factor(mapping.to_output(known), seen.focal)
         if pinhole and camera is not None:
             estimate = mapping.to_output(camera)
             points = estimate.rays() * points[..., 2:]
@@ -355,7 +354,6 @@ class Reconstructor:
                 matches=tracked.matches,
                 covariance=tracked.covariance,
             )
-            self._focal_scale = tracked.focal_scale
             if self._config.align_depth:
                 scale = tracked.depth_scale
                 points = refine_depth(
@@ -365,8 +363,8 @@ class Reconstructor:
                     tracked.landmark_sigma,
                 )
         if camera is None and pinhole and self._tracker:
-            smoothed = smoothed.zoomed(self._focal_scale)
-            estimate = mapping.to_output(smoothed)
+            smoothed = known
+            estimate = mapping.to_output(known)
             points = estimate.rays() * points[..., 2:]
         self._remember(pose, tracking)
         return View(

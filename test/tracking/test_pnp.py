@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from room import CAMERA, MAPPING, feed, handheld, render, small_points
+from room import CAMERA, HEIGHT, MAPPING, WIDTH, feed, handheld, render, small_points
 from scipy.spatial.transform import Rotation
 
 from ttt3r_ros.errors import ImageError
@@ -14,6 +14,7 @@ from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.tracking import keyframes
 from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pnp import PnpTracker, TrackerConfig
+from ttt3r_ros.tracking.vanishing import VanishingEstimate
 
 FRAMES = 30
 GLOBAL_SHUTTER = TrackerConfig(rolling_shutter=0.0, features=250)
@@ -152,11 +153,15 @@ def test_darkness_repeats_the_last_pose_until_there_is_light(film):
         before = feed(track, image, depth)
     jump = np.eye(4)
     jump[0, 3] = 5.0
+    track.finish()  # the last good pose may be that of a keyframe, and refined
+    held = None
     for _ in range(3):
         dark = feed(track, np.zeros_like(frames[0][0]), frames[0][1], jump)
         assert dark.status == 'lost'
         assert dark.covariance is None
-        assert np.array_equal(dark.T_world_camera, before.T_world_camera)
+        np.testing.assert_allclose(dark.T_world_camera, before.T_world_camera, atol=5e-3)
+        assert held is None or np.array_equal(dark.T_world_camera, held)
+        held = dark.T_world_camera
     again = feed(track, *frames[10])
     assert again.status == 'tracked'
     assert np.abs(again.T_world_camera - poses[10]).max() < 0.02
@@ -190,7 +195,8 @@ def test_a_cut_takes_the_motion_of_the_network(film):
     cut = feed(track, other, depth, moved)
     assert cut.status == 'network'
     expected = before.T_world_camera @ inverse(network) @ moved
-    assert np.allclose(cut.T_world_camera, expected, atol=1e-6)
+    # the pose before may be that of a keyframe, and refined after it was given out
+    assert np.allclose(cut.T_world_camera, expected, atol=5e-3)
 
 
 def test_a_new_image_size_goes_on_with_the_network(film):
@@ -289,3 +295,23 @@ def test_real_images_with_bad_depth(shared):
     error, size = errors(estimated, np.array(truth))
     assert error < 0.04
     assert 0.7 < size < 1.4
+
+
+def test_only_an_estimated_camera_is_looked_at_for_lines(film, monkeypatch):
+    _, frames = film
+    seen = []
+    monkeypatch.setattr(VanishingEstimate, 'look', lambda _self, gray: seen.append(gray.shape))
+    known, estimated = tracker(), tracker()
+    for image, depth in frames[:4]:
+        feed(known, image, depth)
+    assert seen == []
+    feed(estimated, *frames[0], guess=1.1)
+    assert seen == [(HEIGHT, WIDTH)]  # before its pose; later ones with keyframes
+
+
+def test_the_focal_length_that_is_foreseen_is_the_one_that_is_used(film):
+    _, frames = film
+    track = tracker()
+    for image, depth in frames[:12]:
+        foreseen = track.focal_scale(image, CAMERA.zoomed(1.1))
+        assert feed(track, image, depth, guess=1.1).focal_scale == foreseen

@@ -1,11 +1,12 @@
 """
-The focal length of a camera that nobody calibrated, from the points that are followed.
+The focal length of a camera that nobody calibrated, from lines and from points that are followed.
 
-A wrong focal length bends the map: the turning camera sees points where they should not be. How
+The straight lines of single images tell it at once, where there are any (`vanishing.py`). A wrong
+focal length also bends the map: the turning camera sees points where they should not be. How
 well the keyframes fit is compared for three focal lengths, and for more where the best is at an
 end; a parabola through the costs tells the best one and how sure that is. Where it cannot be told
-(a camera that does not turn) the parabola is flat, and what the network says stays in force. A
-late comparison is done in parts, after one image each: at once it takes as long as two images.
+(a camera that does not turn) the parabola is flat, and what lines and network say stays in force.
+A late comparison is done in parts, after one image each: at once it takes as long as two images.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ttt3r_ros.tracking.bundle import BundleProblem, adjust
+from ttt3r_ros.tracking.vanishing import VanishingEstimate
 
 _FEWEST_KEYFRAMES = 4  # in a map, before it says anything of the focal length
 _STEP = 0.1  # between the focal lengths compared, log
@@ -28,15 +31,33 @@ _TRUST = 0.1  # part of a parabola's curvature: the same images count in several
 _KEPT = 0.85  # part of the earlier curvature: earlier maps were bent
 _FIRST = 12  # keyframes that are all compared
 _SETTLED, _OFTEN, _SELDOM = 40, 4, 20  # every fourth until the fortieth, then every twentieth
+_LOOKS = 8  # keyframes whose lines are all looked at, then every twentieth
+_OFFSETS = np.arange(-120, 121) * 0.01  # from the network's focal length, among which it lies, log
 
 
 class FocalEstimate:
-    """What the comparisons so far say of the focal length, as part of the image's width."""
+    """What lines and comparisons so far say of the focal length, as part of the image's width."""
 
     def __init__(self) -> None:
         self._curve = self._weighted = 0.0  # sum of curvatures, and of these times log-focals
-        self._keyframes = 0
+        self._keyframes = self._offered = 0
         self._comparison: Iterator[None] = iter(())
+        self._lines = VanishingEstimate()
+
+    def look(self, gray: NDArray[np.uint8]) -> None:
+        """
+        Look at the lines of the first image or of a keyframe, if they can still tell something.
+
+        :param gray: [H, W]
+        """
+        self._offered += 1
+        if self._offered <= _LOOKS or self._offered % _SELDOM == 0:
+            self._lines.look(gray)
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether the lines of any image were looked at."""
+        return self._lines.images > 0
 
     def correct(self, log_focal: float) -> float:
         """
@@ -45,8 +66,11 @@ class FocalEstimate:
         :param log_focal: the network's, log of parts of the width
         :return: what to add to it
         """
-        prior = 1.0 / _PRIOR_SIGMA**2
-        return (self._weighted - self._curve * log_focal) / (self._curve + prior)
+        candidates = np.asarray(log_focal + _OFFSETS, np.float64)
+        likelihood = self._lines.log_likelihood(candidates) - 0.5 * (_OFFSETS / _PRIOR_SIGMA) ** 2
+        likelihood -= candidates * (0.5 * self._curve * candidates - self._weighted)
+        posterior = np.exp(likelihood - likelihood.max())
+        return float(posterior @ _OFFSETS / posterior.sum())
 
     def learn(self, problem: BundleProblem, width: int) -> None:
         """

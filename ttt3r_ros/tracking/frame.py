@@ -56,18 +56,12 @@ class TrackingFrame:
         :param image_size: longest side of the grey image
         :raises ImageError: the sizes do not fit together
         """
-        expected = (mapping.input_height, mapping.input_width, 3)
-        if image.shape != expected or image.dtype != np.uint8:
-            raise ImageError(f'image is {image.dtype} {image.shape}, not uint8 {expected}')
+        check_image(image, mapping)
         small = (mapping.height, mapping.width)
         if points.shape != (*small, 3) or confidence.shape != small:
             raise ImageError(f'points {points.shape} or confidence {confidence.shape} not {small}')
-        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-        height, width = gray.shape
-        factor = min(1.0, image_size / max(height, width))
-        if factor < 1.0:
-            size = (max(1, round(width * factor)), max(1, round(height * factor)))
-            gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+        height, width = image.shape[:2]
+        gray = gray_image(image, image_size)
         shrink = np.array([gray.shape[1] / width, gray.shape[0] / height])
         log_depth, trusted = _usable_depth(points[..., 2], confidence)
         matrix = np.diag([*shrink, 1.0]) @ camera.matrix
@@ -95,6 +89,33 @@ class TrackingFrame:
         height, width = self.log_depth.shape
         usable &= ((at > -0.5) & (at < [width - 0.5, height - 0.5])).all(axis=1)
         return np.where(usable, value.astype(np.float64), np.nan)
+
+
+def check_image(image: NDArray[np.uint8], mapping: ImageMapping) -> None:
+    """
+    Make sure that an image is one.
+
+    :raises ImageError: it is not RGB of 8 bits [H, W, 3], or not of the mapping's size
+    """
+    expected = (mapping.input_height, mapping.input_width, 3)
+    if image.shape != expected or image.dtype != np.uint8:
+        raise ImageError(f'image is {image.dtype} {image.shape}, not uint8 {expected}')
+
+
+def gray_image(image: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
+    """
+    Make an image grey, and shrink it where it is large.
+
+    :param image: RGB [H, W, 3]
+    :param image_size: longest side of the grey image
+    """
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    height, width = gray.shape
+    factor = min(1.0, image_size / max(height, width))
+    if factor < 1.0:
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return gray
 
 
 def _usable_depth(

@@ -14,6 +14,7 @@ from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 
 _LEAST_SHARED = 0.5  # of the last keyframe's points
+_GROWN = 3  # windows of keyframes, after which they have their full distance
 _MOST_POINTS = 120  # that are refined together; the depths of the others follow
 _FEWEST_POINTS = 20
 _ITERATIONS = 3
@@ -38,8 +39,8 @@ def is_due(landmarks: LandmarkMap, frames_since: int, width: int, config: Tracke
     if shared.sum() < max(1.0, _LEAST_SHARED * known.sum()):
         return True
     motion = np.linalg.norm(points.pixels[shared] - before[shared], axis=1)
-    # A young map is refined after less motion: its depths are still the network's alone.
-    age = min(1.0, len(landmarks.seen) / config.window)
+    # A young map is refined after less motion: its depths are still the network's, more or less.
+    age = min(1.0, (landmarks.keyframes + 1) / (_GROWN * config.window))
     return float(np.median(motion)) > age * config.keyframe_motion * width
 
 

@@ -54,6 +54,7 @@ class LandmarkMap:
 
     def __init__(self, T_camera_world: Transform) -> None:
         self.T_camera_world: Array = T_camera_world[None].copy()  # [F, 4, 4]
+        self.keyframes = 1  # those that were forgotten included
         self.young = True  # the first keyframe is still in it
         # pixels in the keyframes, corrected for the shutter, nan where not seen [F, L, 2]
         self.seen: Array = np.zeros((1, 0, 2))
@@ -176,6 +177,7 @@ class LandmarkMap:
         shifts = np.zeros((1, len(self.points), 2))
         shifts[0, rows] = shift
         self.shifts = np.concatenate([self.shifts, shifts])
+        self.keyframes += 1
         self.T_camera_world = np.concatenate([self.T_camera_world, T_camera_world[None]])
 
     def drop_oldest(self, camera_matrix: Array) -> None:

@@ -131,6 +131,8 @@ class Mapper:
         shift = readout_shift(sighting.pixels, sighting.before, len(frame.gray))
         landmarks.add_keyframe(due.T_camera_world, sighting.rows, sighting.pixels, shift)
         pose = due.T_camera_world
+        if not due.calibrated:
+            self.focal.look(frame.gray)
         if self._config.refine:
             problem = keyframes.refine(landmarks, frame.camera_matrix, self._config)
             if problem is not None and not due.calibrated:

@@ -19,7 +19,7 @@ from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking.config import TrackerConfig
 from ttt3r_ros.tracking.features import follow
-from ttt3r_ros.tracking.frame import TrackingFrame
+from ttt3r_ros.tracking.frame import TrackingFrame, check_image, gray_image
 from ttt3r_ros.tracking.mapper import Mapper, Sighting
 from ttt3r_ros.tracking.pose import Array, project, solve_pose
 from ttt3r_ros.tracking.shutter import readout_shift
@@ -119,12 +119,10 @@ class PnpTracker:
         :raises ImageError: the arrays do not fit together
         """
         self.finish()
+        check_image(image, mapping)
         size = self._config.image_size
-        self._focal_scale = 1.0
-        if not calibrated:
-            guess = float(np.log(camera.fx / camera.width))
-            self._focal_scale = float(np.exp(self._mapper.focal.correct(guess)))
-            camera = camera.zoomed(self._focal_scale)
+        self._focal_scale = 1.0 if calibrated else self.focal_scale(image, camera)
+        camera = camera.zoomed(self._focal_scale)
         frame = TrackingFrame.prepare(image, points, confidence, mapping, camera, size)
         if self._frame is None:
             self._start(frame, network_pose, inverse(network_pose))
@@ -140,6 +138,21 @@ class PnpTracker:
         return self._report(
             'tracked', int(sighting.agree.sum()), sighting.matches, sighting.covariance
         )
+
+    def focal_scale(self, image: NDArray[np.uint8], camera: Intrinsics) -> float:
+        """
+        Say what an estimated focal length is to be multiplied by, before `add` has the image.
+
+        The first image is looked at for straight lines; others come with keyframes.
+
+        :param image: RGB, the next one [H, W, 3]
+        :param camera: estimate of its camera
+        """
+        self.finish()
+        focal = self._mapper.focal
+        if not focal.has_looked:
+            focal.look(gray_image(image, self._config.image_size))
+        return float(np.exp(focal.correct(float(np.log(camera.fx / camera.width)))))
 
     def finish(self) -> None:
         """
