@@ -271,9 +271,10 @@ def test_depth_without_use_is_not_followed(film):
 
 
 @pytest.mark.parametrize('shape', [(10, 10, 3), (240, 320, 4), (240, 320)])
-def test_images_of_a_wrong_shape_are_named(film, shape):
+@pytest.mark.parametrize('guess', [1.0, 1.1])
+def test_images_of_a_wrong_shape_are_named(film, shape, guess):
     with pytest.raises(ImageError, match='image is'):
-        feed(tracker(), np.zeros(shape, np.uint8), film[1][0][1])
+        feed(tracker(), np.zeros(shape, np.uint8), film[1][0][1], guess=guess)
 
 
 def test_real_images_with_bad_depth(shared):
@@ -300,13 +301,21 @@ def test_real_images_with_bad_depth(shared):
 def test_only_an_estimated_camera_is_looked_at_for_lines(film, monkeypatch):
     _, frames = film
     seen = []
-    monkeypatch.setattr(VanishingEstimate, 'look', lambda _self, gray: seen.append(gray.shape))
+
+    def look(self, gray):
+        self.images += 1
+        seen.append(gray.shape)
+
+    monkeypatch.setattr(VanishingEstimate, 'look', look)
     known, estimated = tracker(), tracker()
     for image, depth in frames[:4]:
         feed(known, image, depth)
     assert seen == []
     feed(estimated, *frames[0], guess=1.1)
-    assert seen == [(HEIGHT, WIDTH)]  # before its pose; later ones with keyframes
+    assert seen == [(HEIGHT, WIDTH)]  # before its pose
+    for image, depth in frames[1:]:
+        feed(estimated, image, depth, guess=1.1)
+    assert 2 < len(seen) < FRAMES  # with keyframes
 
 
 def test_the_focal_length_that_is_foreseen_is_the_one_that_is_used(film):
