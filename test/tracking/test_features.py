@@ -50,7 +50,8 @@ def test_a_shift_is_followed_and_what_leaves_is_not(picture):
     shift = np.array([7.5, -4.25], np.float32)
     moved = cv2.warpAffine(picture, np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (320, 240))
     corners = detect(picture, NONE, 150)
-    there, good = follow(picture, moved, corners, corners)
+    there, good, clear = follow(picture, moved, corners, corners)
+    assert clear[good].mean() > 0.95
     stays = ((corners + shift > 20) & (corners + shift < [300, 220])).all(axis=1)
     assert good[stays].mean() > 0.95
     error = np.abs(there[good] - corners[good] - shift).max(axis=1)
@@ -58,6 +59,37 @@ def test_a_shift_is_followed_and_what_leaves_is_not(picture):
     assert error.max() < 0.6
     gone = ((corners + shift)[:, 0] > 320) | ((corners + shift)[:, 1] < 0)
     assert not good[gone].any()
+
+
+@pytest.mark.parametrize('noise', [0.6, 2.0, 6.0])
+def test_noise_on_walls_and_along_edges_is_not_clear(noise):
+    rng = np.random.default_rng(4)
+    wall = np.full((240, 320), 120.0)
+    wall[:, 160:] -= np.linspace(0, 20, 160)
+    wall[100:104] -= 30.0
+    corner = wall.copy()
+    corner[104:, :40] += 40.0  # ends of the edge, and one more
+
+    def noisy(scene):
+        return np.clip(scene + noise * rng.normal(size=scene.shape), 0, 255).astype(np.uint8)
+
+    corners = detect(noisy(wall), NONE, 150)
+    assert len(corners) > 50
+    before, after = noisy(corner), noisy(corner)
+    _, good, clear = follow(before, after, corners, corners)
+    at_corner = np.abs(corners - [40, 104]).max(axis=1) < 6
+    assert (good & clear & ~at_corner).sum() < 0.03 * len(corners)
+    place = np.array([[40.0, 104.0]], np.float32)
+    pixels = np.concatenate([corners, place])
+    _, _, clear = follow(before, after, pixels, pixels)
+    assert clear[-1]
+
+
+def test_without_noise_weak_corners_are_clear(picture):
+    weak = (120 + 0.08 * (picture.astype(np.float32) - 120)).astype(np.uint8)
+    corners = detect(weak, NONE, 150)
+    _, good, clear = follow(weak, weak, corners, corners)
+    assert (good & clear).mean() > 0.9
 
 
 def test_blur_is_less_sharp(picture):

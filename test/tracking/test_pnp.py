@@ -167,6 +167,25 @@ def test_darkness_repeats_the_last_pose_until_there_is_light(film):
     assert np.abs(again.T_world_camera - poses[10]).max() < 0.02
 
 
+def test_a_camera_that_sees_edges_alone_is_not_tracked(film):
+    depth = film[1][0][1]
+    rng = np.random.default_rng(2)
+    wall = np.full((HEIGHT, WIDTH), 120.0)
+    wall[90:94] -= 25.0
+    wall[150:153] -= 15.0
+    statuses = []
+    track = tracker()
+    for number in range(12):
+        # the camera glides along the edges, which nobody can see
+        network = np.eye(4)
+        network[0, 3] = 0.02 * number
+        noisy = np.clip(wall + 2 * rng.normal(size=wall.shape), 0, 255).astype(np.uint8)
+        tracked = feed(track, np.repeat(noisy[..., None], 3, axis=2), depth, network)
+        statuses.append(tracked.status)
+    assert 'tracked' not in statuses
+    assert tracked.T_world_camera[0, 3] == pytest.approx(0.22, abs=1e-6)
+
+
 def test_a_place_seen_before_is_found_again(film):
     poses, frames = film
     track = tracker()

@@ -68,7 +68,7 @@ def test_boxes_tell_the_focal_length(focal):
     estimate = looked_at(draw(boxes(), focal))
     assert np.log(peak(estimate) / focal) == pytest.approx(0.0, abs=0.06)
     far = estimate.log_likelihood(np.log([0.8 * focal, 1.25 * focal]))
-    assert estimate.log_likelihood(np.log([focal]))[0] > far.max() + 5
+    assert estimate.log_likelihood(np.log([focal]))[0] > far.max() + 4.5
 
 
 @pytest.mark.parametrize('roll', [0.0, 0.8, np.pi / 2])
@@ -84,7 +84,7 @@ def test_it_does_not_matter_how_large_the_image_is():
 
 def test_sticks_in_all_directions_say_little():
     def spread(ends):
-        return np.ptp(looked_at(draw(ends, 0.7)).log_likelihood(LOG_FOCALS))
+        return np.ptp(looked_at(draw(ends, 0.7)).score)
 
     assert spread(sticks()) < 0.25 * spread(boxes())
 
@@ -128,16 +128,20 @@ def test_the_same_image_says_the_same():
 
 def test_more_images_make_surer_but_not_much():
     picture = draw(boxes(), 0.6)
-    once, often = (np.ptp(looked_at(*n * [picture]).log_likelihood(LOG_FOCALS)) for n in (1, 9))
+    once, often = (np.ptp(looked_at(*n * [picture]).score) for n in (1, 9))
     assert 1.3 * once < often < 1.8 * once
 
 
 def test_images_without_lines_make_less_sure():
     picture, plain = draw(boxes(), 0.6), np.full((HEIGHT, WIDTH), 90, np.uint8)
     alone, mixed = looked_at(picture, picture), looked_at(picture, plain)
-    assert np.ptp(mixed.log_likelihood(LOG_FOCALS)) == pytest.approx(
-        0.5 * np.ptp(alone.log_likelihood(LOG_FOCALS))
-    )
+    assert np.ptp(mixed.score) == pytest.approx(0.5 * np.ptp(alone.score))
+
+
+def test_what_lines_say_may_be_wrong():
+    picture = draw(boxes(), 0.6)
+    likelihood = looked_at(*9 * [picture]).log_likelihood(LOG_FOCALS)
+    assert 4 < np.ptp(likelihood) < 8
 
 
 def test_a_zoom_is_followed():

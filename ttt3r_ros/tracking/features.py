@@ -12,6 +12,9 @@ _WINDOW = (13, 13)  # pixels around a corner that are compared
 _LEVELS = 3  # of the pyramid; with the window: motions up to about 50 pixels from the guess
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03)
 _LEAST_TEXTURE = 1e-4  # smallest eigenvalue of a patch that can be followed (OpenCV's units)
+_NOISE_TEXTURE = 0.23 / 1024  # that eigenvalue for noise of variance 1 (Scharr's kernel)
+_RESIDUAL_VARIANCE = 0.79  # of noise in one image, where two differ by 1 in the mean (normal)
+_LEAST_CLEAR = 1.5  # times the texture of noise
 _BACK_ERROR = 0.7  # pixels between a point and where it returns to when followed back
 _BORDER = 3  # pixels
 _QUALITY = 0.002  # weakest corner, relative to the strongest
@@ -62,7 +65,7 @@ def _strongest(
 
 def follow(
     before: NDArray[np.uint8], after: NDArray[np.uint8], pixels: Pixels, guess: Pixels
-) -> tuple[Pixels, NDArray[np.bool_]]:
+) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
     """
     Follow points by pyramidal Lucas–Kanade flow, there and back.
 
@@ -70,23 +73,36 @@ def follow(
     :param after: image in which they are looked for [H, W]
     :param pixels: in the image before [N, 2]
     :param guess: in the image after [N, 2]
-    :return: pixels in the image after [N, 2]; whether they return to where they came from [N]
+    :return: pixels in the image after [N, 2]; whether they return to where they came from [N];
+        and whether they stand out from noise in both directions: on a bare wall or along an edge
+        noise stays where it is guessed, whatever the camera does [N]
     """
     if len(pixels) == 0:
-        return pixels, np.zeros(0, np.bool_)
-    there, found = _flow(before, after, pixels, guess, _LEVELS)
-    back, returned = _flow(after, before, there, pixels, 0)
+        return pixels, np.zeros(0, np.bool_), np.zeros(0, np.bool_)
+    there, found, residual = _flow(before, after, pixels, guess, _LEVELS)
+    back, returned, texture = _flow(
+        after, before, there, pixels, 0, cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
+    )
     good = found & returned & (np.abs(back - pixels).max(axis=1) < _BACK_ERROR)
     height, width = after.shape
     inside = (there > _BORDER) & (there < [width - 1 - _BORDER, height - 1 - _BORDER])
-    return there, good & inside.all(axis=1)
+    # where the surface fits best, what is left is noise
+    noise = float(np.percentile(residual[good], 25)) if good.any() else 0.0
+    clear = texture > _LEAST_CLEAR * _NOISE_TEXTURE * _RESIDUAL_VARIANCE * noise**2
+    return there, good & inside.all(axis=1), clear
 
 
 def _flow(
-    before: NDArray[np.uint8], after: NDArray[np.uint8], pixels: Pixels, guess: Pixels, levels: int
-) -> tuple[Pixels, NDArray[np.bool_]]:
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    pixels: Pixels,
+    guess: Pixels,
+    levels: int,
+    flags: int = 0,
+) -> tuple[Pixels, NDArray[np.bool_], Pixels]:
+    """Return places, whether they were found, and mean absolute differences, or as flags say."""
     # The guess is overwritten by OpenCV.
-    there, found, _ = cv2.calcOpticalFlowPyrLK(
+    there, found, told = cv2.calcOpticalFlowPyrLK(
         before,
         after,
         np.ascontiguousarray(pixels, np.float32).reshape(-1, 1, 2),
@@ -94,10 +110,10 @@ def _flow(
         winSize=_WINDOW,
         maxLevel=levels,
         criteria=_CRITERIA,
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW | flags,
         minEigThreshold=_LEAST_TEXTURE,
     )
-    return np.asarray(there[:, 0], np.float32), found[:, 0] > 0
+    return np.asarray(there[:, 0], np.float32), found[:, 0] > 0, np.asarray(told[:, 0])
 
 
 def sharpness(gray: NDArray[np.uint8]) -> float:

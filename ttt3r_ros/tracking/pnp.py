@@ -174,7 +174,7 @@ class PnpTracker:
         guess = self._motion @ self._T_camera_world
         shift = project(world, guess, matrix) - project(world, self._T_camera_world, matrix)
         start = before + np.nan_to_num(shift, nan=0.0, posinf=0.0, neginf=0.0)
-        pixels, good = follow(last.gray, frame.gray, before, start.astype(np.float32))
+        pixels, good, clear = follow(last.gray, frame.gray, before, start.astype(np.float32))
         rows, pixels, world, before = rows[good], pixels[good], world[good], before[good]
         shift = readout_shift(pixels, before, len(frame.gray))
         corrected = pixels - self.readout * shift
@@ -188,6 +188,8 @@ class PnpTracker:
         )
         if solution is None or solution.inliers.mean() < _LEAST_AGREEING:
             return None
+        if (solution.inliers & clear[good]).sum() < config.min_inliers:
+            return None  # noise agrees with any pose that is guessed
         near = solution.errors < _OUTLIER * config.max_error
         return Sighting(
             T_camera_world=solution.T_camera_world,

@@ -29,6 +29,7 @@ _ANGLE, _PIXELS = np.radians(1.0), 1.0  # by which a segment may miss its vanish
 _DEGENERATE = 0.02  # sine of the angle between planes that tell no direction
 _SURE = 100.0  # log-likelihood of explaining everything instead of nothing, of many images
 _ALIKE = 0.7  # of images, which see the same lines: one counts as 1 / (1 + 0.7) of many
+_FALSE = 0.03  # probability that what the lines say is wrong: things at other angles
 _MOST_IMAGES = 12  # in the mean; later ones weigh no less, so that a zoom is followed
 
 
@@ -122,13 +123,20 @@ class VanishingEstimate:
             found = np.zeros(len(LOG_FOCALS))  # says nothing, and makes the others say less
         self._mean += (found - self._mean) / min(self.images, _MOST_IMAGES)
 
+    @property
+    def score(self) -> Array:
+        """Log-likelihood of `LOG_FOCALS`, where the lines do stand at right angles [F]."""
+        images = min(self.images, _MOST_IMAGES)
+        return _SURE * images / (images + _ALIKE) * self._mean
+
     def log_likelihood(self, log_focals: Array) -> Array:
         """
-        Judge focal lengths.
+        Judge focal lengths; with a small probability the lines say nothing of them.
 
         :param log_focals: log of parts of the image's width [N]
         :return: log-likelihood of each, but for a constant [N]
         """
-        images = min(self.images, _MOST_IMAGES)
-        sure = _SURE * images / (images + _ALIKE)
-        return sure * np.interp(log_focals, LOG_FOCALS, self._mean)
+        score = self.score
+        density = np.exp(score - score.max())
+        density = (1 - _FALSE) * density / density.sum() + _FALSE / len(density)
+        return np.asarray(np.interp(log_focals, LOG_FOCALS, np.log(density)))
