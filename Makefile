@@ -55,8 +55,8 @@ fuzz: test-environment  ## Fuzz each reader of foreign data with CASES cases (ne
 mutate: test-environment  ## Take each promise out of the node and see a test fail; goes on with RESULTS=FILE
 	@$(BIN)/python tools/mutate.py --check-clean $(if $(RESULTS),--results $(RESULTS))
 
-train: environment  ## Train the small model in RUN, from START_FROM or from nothing, by PROCESSES; resumes
-	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) --processes $(PROCESSES) $(if $(START_FROM),--start-from $(START_FROM))
+train: environment  ## Train the small model in RUN, from START_FROM or from nothing, by PROCESSES or on a GPU (DEVICE=cuda); resumes
+	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) --device $(DEVICE) --processes $(PROCESSES) $(if $(START_FROM),--start-from $(START_FROM))
 
 lint: test-environment  ## Check style and types only
 	@$(BIN)/ruff check .

@@ -95,7 +95,7 @@ class Reconstructor:
         convert(network, self.device, self.dtype)
         self.network: Network = fuse(network)
         self._decode_network: Callable[..., tuple[Prediction, State]] = self.network.decode
-        # on a GPU images are encoded beside the decoding of others; never run on one
+        # on a GPU images are encoded beside the decoding of others
         cuda = self.device.type == 'cuda'
         if cuda and self._config.cuda_graphs:
             self._decode_network = Replayed(self.network.decode, CudaRecorder(self.device))

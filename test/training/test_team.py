@@ -107,3 +107,10 @@ def test_a_wrong_number_of_processes_is_refused(
     monkeypatch.setattr(sys, 'argv', ['', '--run', str(tmp_path), '--processes', processes])
     with pytest.raises(SystemExit, match=f'--processes is {processes}; choose 1 to 4'):
         main()
+
+
+def test_a_gpu_trains_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ['', '--run', str(tmp_path), '--processes', '2', '--device', 'cuda']
+    monkeypatch.setattr(sys, 'argv', given)
+    with pytest.raises(SystemExit, match='--device cuda trains alone'):
+        main()

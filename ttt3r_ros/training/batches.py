@@ -13,16 +13,16 @@ from torch import Tensor
 from ttt3r_ros.geometry.se3 import quat_wxyz
 from ttt3r_ros.synthetic.atlas import load_atlas
 from ttt3r_ros.synthetic.sequence import SceneCamera, SyntheticSequence
-from ttt3r_ros.synthetic.settings import SceneSettings, train_seed
+from ttt3r_ros.synthetic.settings import train_seed
+from ttt3r_ros.training.films import DEPTH_RANGE, SCENES
 from ttt3r_ros.training.settings import Phase
 
 FILMS_PER_SCENE = 4  # of single pictures; building a scene costs about one of them
 _SCENES_PER_STEP = 32
 _SCENES_PER_SHARE = 8  # at most
 MOST_SHARES = _SCENES_PER_STEP // _SCENES_PER_SHARE
-_DEPTH_RANGE = (0.1, 20.0)
-_SWAPPED, _GREY = 0.3, 0.1  # shares of batches
-_SCENES = SceneSettings(tilted=0.2, overexposed=0.25)
+SWAPPED, GREY = 0.3, 0.1
+"""Shares of batches with colours exchanged, and without any."""
 
 
 class Batch(NamedTuple):
@@ -43,7 +43,7 @@ def collate(sequences: list[SyntheticSequence]) -> Batch:
     quats = np.array([[quat_wxyz(pose) for pose in path] for path in poses])
     return Batch(
         torch.from_numpy(rgb).movedim(-1, 2).float() / 127.5 - 1,
-        torch.from_numpy(depth.clip(*_DEPTH_RANGE)).log(),
+        torch.from_numpy(depth.clip(*DEPTH_RANGE)).log(),
         torch.tensor([sequence.intrinsics.fx for sequence in sequences], dtype=torch.float32),
         _float32(poses[..., :3, 3]),
         _float32(quats),
@@ -73,7 +73,7 @@ def train_batch(run_seed: int, step: int, phase: Phase, share: int = 0) -> Batch
     sequences: list[SyntheticSequence] = []
     index = (run_seed << 32) + step * _SCENES_PER_STEP + share * _SCENES_PER_SHARE
     while len(sequences) < count:
-        scene = SceneCamera(train_seed(index), _SCENES, load_atlas())
+        scene = SceneCamera(train_seed(index), SCENES, load_atlas())
         index += 1
         for _ in range(min(films, count - len(sequences))):
             sequences.append(scene.film(length, width, height))  # noqa: PERF401 - draws in order
@@ -84,8 +84,8 @@ def train_batch(run_seed: int, step: int, phase: Phase, share: int = 0) -> Batch
 def _mix_colours(batch: Batch, rng: Random) -> Batch:
     """Swap the colour channels of some batches, so that hue tells little; make others grey."""
     image = batch.image
-    if rng.random() < _SWAPPED:
+    if rng.random() < SWAPPED:
         image = image[:, :, rng.sample(range(3), 3)]
-    if rng.random() < _GREY:
+    if rng.random() < GREY:
         image = image.mean(dim=2, keepdim=True).expand_as(image)
     return batch._replace(image=image)

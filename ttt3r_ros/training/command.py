@@ -11,10 +11,12 @@ import time
 
 import torch
 
+from ttt3r_ros.devices import choose_device
 from ttt3r_ros.training.batches import MOST_SHARES
 from ttt3r_ros.training.curves import draw_curves
 from ttt3r_ros.training.run import Stop, TrainingRun, train
-from ttt3r_ros.training.settings import TrainingSettings
+from ttt3r_ros.training.settings import FilmSettings, TrainingSettings
+from ttt3r_ros.training.sources import Filmed
 from ttt3r_ros.training.team import Team
 from ttt3r_ros.training.validation import HeldOut
 
@@ -38,6 +40,15 @@ def _arguments() -> argparse.Namespace:
         '--processes', type=int, default=1,
         help=f'that train together, up to {MOST_SHARES}: a step has so many batches',
     )  # fmt: skip
+    parser.add_argument('--device', default='cpu', help='a GPU (cuda) is fed with films')
+    films = FilmSettings()
+    for name, help_ in (
+        ('processes', 'on a GPU: processes that render films'),
+        ('sequences', 'on a GPU: sequences of each batch'),
+        ('new', 'on a GPU: films that each step brings'),
+    ):
+        parser.add_argument(f'--film-{name}', type=int, default=getattr(films, name), help=help_)
+    parser.add_argument('--faster', type=float, default=1.0, help='factor of the learning rates')
     parser.add_argument('--start-from', type=Path, help='exported weights, for a new run')
     parser.add_argument('--export', type=Path, help='only write the averaged weights, and stop')
     parser.add_argument('--mean-with', type=Path, help='export the mean with these, earlier ones')
@@ -57,6 +68,8 @@ def main() -> None:
         raise SystemExit('--mean-with needs --export')
     if not 1 <= arguments.processes <= MOST_SHARES:
         raise SystemExit(f'--processes is {arguments.processes}; choose 1 to {MOST_SHARES}')
+    if arguments.processes > 1 and arguments.device != 'cpu':
+        raise SystemExit(f'--device {arguments.device} trains alone; leave --processes out')
     if arguments.processes == 1 or arguments.export is not None:
         work(arguments, Team())
         return
@@ -87,8 +100,10 @@ def work(arguments: argparse.Namespace, team: Team) -> None:
         preset=arguments.preset,
         seed=arguments.seed,
         validate_minutes=arguments.validate_minutes,
+        faster=arguments.faster,
     )
-    run = TrainingRun(arguments.run, settings, team)
+    device = choose_device(arguments.device)
+    run = TrainingRun(arguments.run, settings, team, device)
     if arguments.start_from is not None:
         run.start_from(arguments.start_from)
     if arguments.export is not None:
@@ -97,7 +112,17 @@ def work(arguments: argparse.Namespace, team: Team) -> None:
         return
     if arguments.anneal and run.anneal is None:
         run.anneal = (run.step, run.step + arguments.anneal)
-    _train(run, arguments.minutes)
+    if device.type == 'cuda':
+        films = FilmSettings(
+            processes=arguments.film_processes,
+            sequences=arguments.film_sequences,
+            new=arguments.film_new,
+        )
+        run.source = Filmed(settings, films, run.step, device)
+    try:
+        _train(run, arguments.minutes)
+    finally:
+        run.source.close()
 
 
 def _train(run: TrainingRun, minutes: float) -> None:

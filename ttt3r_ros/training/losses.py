@@ -71,7 +71,7 @@ def relative_motion(translation: Tensor, quat_wxyz: Tensor) -> tuple[Tensor, Ten
     :param quat_wxyz: [B, T, 4]
     :return: translation [B, T - 1, 3] and quaternion [B, T - 1, 4] in the earlier frame
     """
-    back = quat_wxyz[:, :-1] * quat_wxyz.new_tensor([1.0, -1.0, -1.0, -1.0])
+    back = torch.cat([quat_wxyz[:, :-1, :1], -quat_wxyz[:, :-1, 1:]], dim=-1)
     step = rotate(back, translation[:, 1:] - translation[:, :-1])
     turn = multiply(back, quat_wxyz[:, 1:])
     return step, torch.where(turn[..., :1] < 0, -turn, turn)
@@ -89,9 +89,9 @@ def pose_losses(predicted: Unrolled, batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def total_loss(predicted: Unrolled, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+def total_loss(predicted: Unrolled, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """
-    Add up all losses.
+    Add up all losses; waits for no device.
 
     :return: what to minimise, and its parts for the log
     """
@@ -103,4 +103,4 @@ def total_loss(predicted: Unrolled, batch: Batch) -> tuple[Tensor, dict[str, flo
         poses = pose_losses(predicted, batch)
         total = total + _WEIGHTS['pose'] * sum(poses[name] / _UNITS[name] for name in _UNITS)
         parts |= poses
-    return total, {name: float(part.detach()) for name, part in parts.items()}
+    return total, {name: part.detach() for name, part in parts.items()}

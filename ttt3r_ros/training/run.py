@@ -12,7 +12,6 @@ from dataclasses import replace
 import json
 import logging
 from pathlib import Path
-from random import Random
 import signal
 import time
 from types import FrameType
@@ -23,16 +22,16 @@ from torch import Tensor, nn
 from ttt3r_ros.files import atomic_file
 from ttt3r_ros.model.checkpoint import read_metadata, read_tensors, save_safetensors
 from ttt3r_ros.model.network import Network
-from ttt3r_ros.training.batches import train_batch
+from ttt3r_ros.training.gradients import Gradients
 from ttt3r_ros.training.initialise import new_network
-from ttt3r_ros.training.losses import total_loss
 from ttt3r_ros.training.settings import TrainingSettings, phase_at
+from ttt3r_ros.training.sources import OnTheFly, Source
 from ttt3r_ros.training.team import Team
-from ttt3r_ros.training.unroll import glance, unroll
 
 _LOG = logging.getLogger(__name__)
 _BETAS = (0.9, 0.98)
 _PAUSE_SECONDS = 5.0
+_CPU = torch.device('cpu')
 _ALIGNED = 'pose_head.mlp.fc2'  # says all of the motion, or what the alignment misses
 
 
@@ -49,6 +48,7 @@ def make_optimiser(network: Network, settings: TrainingSettings) -> torch.optim.
         ],
         lr=1e-3,
         betas=_BETAS,
+        fused=parameters[0].is_cuda,
     )
 
 
@@ -59,16 +59,26 @@ class TrainingRun:
     :param folder: where it lives; resumed where it holds a checkpoint
     :param settings: of a new run; a resumed one keeps the weights and the step it had
     :param team: the processes that train it together
+    :param device: where the network computes
     """
 
-    def __init__(self, folder: Path, settings: TrainingSettings, team: Team | None = None) -> None:
-        self.folder, self.settings = folder, settings
+    def __init__(
+        self,
+        folder: Path,
+        settings: TrainingSettings,
+        team: Team | None = None,
+        device: torch.device = _CPU,
+    ) -> None:
+        self.folder, self.settings, self.device = folder, settings, device
         self.team = team or Team()
+        self.source: Source = OnTheFly(settings, self.team)
         folder.mkdir(parents=True, exist_ok=True)
-        self.network = new_network(settings.preset, settings.seed)
+        self.network = new_network(settings.preset, settings.seed).to(device)
+        self._gradients = Gradients(self.network)
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         self.optimiser = make_optimiser(self.network, settings)
         self.step, self.frames, self.seconds = 0, 0, 0.0
+        self.gpu_seconds = 0.0
         self.began = 0  # the step from which the optimiser's averages build up
         self.anneal: tuple[int, int] | None = None  # first and last step of a final decay
         if self.checkpoint.is_file():
@@ -80,11 +90,12 @@ class TrainingRun:
         return self.folder / 'checkpoint.pt'
 
     def _load(self) -> None:
-        saved = torch.load(self.checkpoint, map_location='cpu', weights_only=True)
+        saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.network.load_state_dict(saved['network'])
         self.average = saved['average']
         self.optimiser.load_state_dict(saved['optimiser'])
         self.step, self.frames, self.seconds = saved['step'], saved['frames'], saved['seconds']
+        self.gpu_seconds = saved.get('gpu_seconds', 0.0)
         self.began = saved.get('began', 0)
         self.anneal = saved.get('anneal')
         _LOG.info('resumed %s at step %d', self.folder, self.step)
@@ -116,6 +127,7 @@ class TrainingRun:
         told = read_metadata(weights)
         self.step, self.frames = int(told['steps']), int(told['frames'])
         self.seconds = 3600 * float(told['core_hours'])
+        self.gpu_seconds = 3600 * float(told.get('gpu_hours', 0))
         self.began = self.step
         _LOG.info('went on from %s, step %d', weights, self.step)
 
@@ -130,6 +142,7 @@ class TrainingRun:
             'anneal': self.anneal,
             'frames': self.frames,
             'seconds': self.seconds,
+            'gpu_seconds': self.gpu_seconds,
         }
         with atomic_file(self.checkpoint) as file:
             torch.save(content, file)
@@ -143,7 +156,7 @@ class TrainingRun:
         :raises CheckpointError: see `load_network`
         :raises ValueError: they are of another network
         """
-        tensors, told = self._averaged(), {}
+        tensors, told = {name: x.cpu() for name, x in self._averaged().items()}, {}
         if mean_with is not None:
             others, config = read_tensors(mean_with)
             if config != self.network.config:
@@ -156,13 +169,14 @@ class TrainingRun:
             'steps': str(self.step),
             'frames': str(self.frames),
             'core_hours': f'{self.seconds / 3600:.2f}',
+            'gpu_hours': f'{self.gpu_seconds / 3600:.3f}',
             'seed': str(self.settings.seed),
         }
         save_safetensors(path, tensors, self.network.config, told)
 
     def averaged_network(self) -> Network:
         """Return a copy of the network with the averaged weights, for evaluation."""
-        copy = Network(self.network.config)
+        copy = Network(self.network.config).to(self.device)
         copy.load_state_dict(self._averaged())
         return copy.requires_grad_(False).eval()
 
@@ -171,7 +185,7 @@ class TrainingRun:
 
     def rate(self) -> float:
         """Return the learning rate of the current step."""
-        rate = phase_at(self.step).rate
+        rate = self.settings.faster * phase_at(self.step).rate
         if self.settings.warmup:
             rate *= min(1.0, (self.step - self.began + 1) / self.settings.warmup)
         if self.anneal is not None:
@@ -181,19 +195,12 @@ class TrainingRun:
 
     def train_step(self) -> dict[str, float]:
         """Make one step; return the parts of the loss."""
-        started = time.thread_time()
+        started, began = time.thread_time(), time.perf_counter()
         phase, settings = phase_at(self.step), self.settings
-        batch = train_batch(settings.seed, self.step, phase, self.team.rank)
-        gated = Random(f'rule {settings.seed} {self.step}').random() < settings.gated
-        if phase.recurrent:
-            predicted = unroll(self.network, batch.image, 'ttt3r' if gated else 'cut3r')
-        else:
-            predicted = glance(self.network, batch.image)
-        total, parts = total_loss(predicted, batch)
+        lesson = self.source.lesson(self.step, phase)
         for group in self.optimiser.param_groups:
             group['lr'] = self.rate()
-        self.optimiser.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        parts = self._gradients(lesson, recurrent=phase.recurrent)
         self.team.average_gradients(self.network.parameters())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         if bool(torch.isfinite(norm)):
@@ -202,9 +209,13 @@ class TrainingRun:
         else:
             _LOG.warning('step %d: the gradient is not finite; left out', self.step)
         self.step += 1
-        self.frames += self.team.count * batch.image.shape[0] * batch.image.shape[1]
-        self.seconds += self.team.count * (time.thread_time() - started)
-        return {'total': float(total.detach()), 'gradient': float(norm), **parts}
+        self.frames += self.team.count * lesson.batch.log_depth.shape[:2].numel()
+        losses = {'gradient': float(norm), **{name: float(x) for name, x in parts.items()}}
+        if self.device.type == 'cuda':
+            self.gpu_seconds += time.perf_counter() - began
+        else:
+            self.seconds += self.team.count * (time.thread_time() - started)
+        return losses
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -287,6 +298,7 @@ def write_log(run: TrainingRun, figures: dict[str, float]) -> None:
         'step': run.step,
         'frames': run.frames,
         'seconds': round(run.seconds, 1),
+        'gpu_seconds': round(run.gpu_seconds, 1),
         **{name: round(value, 6) for name, value in figures.items()},
     }
     with (run.folder / 'log.jsonl').open('a') as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import os
 
 from ttt3r_ros.settings import check_settings, setting
 
@@ -47,6 +48,7 @@ class TrainingSettings:
     weight_decay: float = setting(0.02, 'Of matrices, not of biases and norms.', ge=0.0)
     clip: float = setting(1.0, 'Largest norm of the gradient.', ge=0.0)
     warmup: int = setting(200, 'Steps of linear warm-up.', ge=0)
+    faster: float = setting(1.0, 'Factor of the learning rates, for larger batches.', ge=0.0)
     gated: float = setting(0.5, 'Share of batches with the TTT3R gate.', ge=0.0, le=1.0)
     log_steps: int = setting(50, 'Steps between lines of the log.', ge=1)
     save_minutes: float = setting(5.0, 'Minutes between checkpoints.', ge=0.0)
@@ -54,6 +56,29 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmSettings:
+    """How a run on a GPU is fed: with films rendered ahead by other processes."""
+
+    processes: int = setting(max(1, (os.cpu_count() or 1) - 1), 'That render.', ge=1)
+    sequences: int = setting(128, 'Of each batch.', ge=1)
+    length: int = setting(16, 'Of each sequence, frames.', ge=1)
+    frames: int = setting(24, 'Of each film; a sequence is a stretch of one.', ge=1)
+    new: int = setting(28, 'Films that each step brings.', ge=1)
+    ahead: int = setting(512, 'Films there before the first step.', ge=0)
+    kept: int = setting(12000, 'Films kept of each picture size.', ge=1)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.frames < self.length:
+            raise ValueError(f'films of {self.frames} frames have no stretch of {self.length}')
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Picture sizes drawn from."""
+        return CURRICULUM[-1].sizes
 
 
 def phase_at(step: int) -> Phase:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ttt3r_ros.model.encoder import Encoded
+from ttt3r_ros.model.evidence import Evidence, Memory
 from ttt3r_ros.model.heads import Tokens
 from ttt3r_ros.model.network import Network
-from ttt3r_ros.model.update_rules import UPDATE_RULES
+from ttt3r_ros.model.update_rules import UPDATE_RULES, UpdateRule
 
 
 class Unrolled(NamedTuple):
@@ -44,27 +45,41 @@ def glance(network: Network, image: Tensor) -> Unrolled:
     return Unrolled(
         points.view(batch, length, *points.shape[1:]),
         confidence.view(batch, length, *confidence.shape[1:]),
-        torch.zeros(batch, length, 3),
-        torch.eye(1, 4).expand(batch, length, -1),
+        torch.zeros(batch, length, 3, device=image.device),
+        torch.eye(1, 4, device=image.device).expand(batch, length, -1),
     )
 
 
-def unroll(network: Network, image: Tensor, rule: str, *, reset: bool = False) -> Unrolled:
+def half_gated(batch: int, device: torch.device) -> UpdateRule:
+    """Return a rule by which the first half of B sequences is gated as by TTT3R, no other."""
+    ungated = (torch.arange(batch, device=device) >= batch // 2)[:, None, None]
+
+    def update(frame: Evidence, memory: Memory, _: None) -> tuple[Tensor, Memory]:
+        gate = torch.where(ungated, 1.0, frame.attention_gate)
+        return torch.lerp(frame.old, frame.new, gate), memory
+
+    return UpdateRule(update, frozenset({'mean_logit'}))
+
+
+def unroll(
+    network: Network, image: Tensor, rule: str | UpdateRule, *, reset: bool = False
+) -> Unrolled:
     """
     Run over sequences; all frames are encoded together.
 
     :param image: in [-1, 1] [B, T, 3, H, W]
-    :param rule: one of `UPDATE_RULES`
+    :param rule: a rule, or the name of one of `UPDATE_RULES`
     :param reset: forget everything before each frame
     """
     batch, length = image.shape[:2]
     encoded = network.encode(image.flatten(0, 1))
     state = network.initial_state(batch)
+    chosen = UPDATE_RULES[rule] if isinstance(rule, str) else rule
     steps = []
     for t in range(length):
         if reset:
             state = network.initial_state(batch)
-        prediction, state = network.decode(_frame(encoded, batch, t), state, UPDATE_RULES[rule])
+        prediction, state = network.decode(_frame(encoded, batch, t), state, chosen)
         steps.append(
             (
                 prediction.points,

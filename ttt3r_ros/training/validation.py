@@ -45,7 +45,9 @@ class HeldOut:
     def evaluate(self, network: Network, rule: str) -> dict[str, float]:
         """Score a network: as a stream, and with a reset before every frame."""
         figures: dict[str, list[float]] = {}
-        for batch in self.batches:
+        device = next(network.parameters()).device
+        for held in self.batches:
+            batch = Batch(*(part.to(device) for part in held))
             stream = unroll(network, batch.image, rule)
             single = unroll(network, batch.image, rule, reset=True)
             for name, value in _figures(stream, single, batch).items():
@@ -114,6 +116,6 @@ def _ate_share(predicted: Unrolled, batch: Batch) -> float:
 
 def _transforms(translation: Tensor, quat_wxyz: Tensor) -> NDArray[np.float64]:
     """Return poses as matrices [B, T, 4, 4]."""
-    pairs = zip(translation.flatten(0, 1), quat_wxyz.flatten(0, 1), strict=True)
+    pairs = zip(translation.flatten(0, 1).cpu(), quat_wxyz.flatten(0, 1).cpu(), strict=True)
     matrices = [from_translation_quat(position.numpy(), quat.numpy()) for position, quat in pairs]
     return np.array(matrices).reshape(*translation.shape[:2], 4, 4)
