@@ -9,6 +9,7 @@ import torch
 from ttt3r_ros.model import dpt, lean
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.dpt import DptHead
+from ttt3r_ros.reconstructor import Reconstructor
 
 
 @pytest.mark.parametrize('height', [64, 80, 33])
@@ -60,3 +61,27 @@ def test_paging_out_frees_the_memory_of_a_file_and_loses_nothing(tmp_path):
     assert torch.equal(mapped, values)
     lean.page_out(values)
     assert torch.equal(mapped, values)
+
+
+def test_a_network_that_is_shared_is_converted_once():
+    """Each further reconstructor would move its weights, and leave holes in the heap."""
+    network = Reconstructor().network
+    tensors = (*network.parameters(), *network.buffers())
+    before = [tensor.data_ptr() for tensor in tensors]
+    assert Reconstructor(network=network).network is network
+    assert [tensor.data_ptr() for tensor in tensors] == before
+    layers = torch.nn.Linear(8, 8)
+    for dtype in (torch.float32, torch.bfloat16, torch.float32):
+        lean.convert(layers, torch.device('cpu'), dtype)
+        assert layers.weight.dtype == dtype
+
+
+def test_weights_of_a_file_are_copied_even_if_nothing_is_to_be_converted(tmp_path):
+    path = tmp_path / 'numbers'
+    torch.ones(64).numpy().tofile(path)
+    layer = torch.nn.Linear(8, 8)
+    mapped = torch.from_file(str(path), size=64, dtype=torch.float32).reshape(8, 8)
+    layer.weight = torch.nn.Parameter(mapped)
+    lean.convert(layer, torch.device('cpu'), torch.float32)
+    assert layer.weight.data_ptr() != mapped.data_ptr()
+    assert torch.equal(layer.weight, mapped)

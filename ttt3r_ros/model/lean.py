@@ -17,21 +17,27 @@ from torch import Tensor, nn
 _PAGE_OUT = (
     21  # MADV_PAGEOUT, Linux 5.4: pages of files are dropped, all others keep their content
 )
+_OWN = '_in_own_memory'  # what marks a tensor that was converted
 
 
 def convert(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """
     Bring all parameters to a device and type, convolutions' to channels last.
 
-    With channels last, tokens are feature maps as they lie in memory.
+    With channels last, tokens are feature maps as they lie in memory. What was converted before
+    stays where it is: a network may be shared, and is not to move each time.
     """
     for tensor in (*network.parameters(), *network.buffers()):
         kind = dtype if tensor.is_floating_point() else tensor.dtype
         layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
         old = tensor.data
         new = old.to(device, kind, memory_format=layout)
+        same = new.data_ptr() == old.data_ptr()
+        if same and hasattr(tensor, _OWN):
+            continue
         # what still lay in a mapped file would change, or end the process, with the file
-        tensor.data = old.clone() if new.data_ptr() == old.data_ptr() else new
+        tensor.data = old.clone() if same else new
+        setattr(tensor, _OWN, True)
         page_out(old)
 
 
