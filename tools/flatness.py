@@ -95,11 +95,11 @@ def draw(samples: list[Sample], path: Path) -> None:
     index = [sample.index for sample in samples]
     time_axes.plot(index, [s.long_ms for s in samples], label='long-running')
     time_axes.plot(index, [s.fresh_ms for s in samples], '--', label='fresh')
-    time_axes.set_ylim(bottom=0)
+    time_axes.set_ylim(0, 1.2 * max(max(s.long_ms, s.fresh_ms) for s in samples))
     time_axes.set_ylabel('ms per image')
     time_axes.legend()
     memory_axes.plot(index, [s.memory_mb for s in samples])
-    memory_axes.set_ylim(bottom=0)
+    memory_axes.set_ylim(0, 1.2 * max(s.memory_mb for s in samples))
     memory_axes.set_ylabel('memory, MB')
     memory_axes.set_xlabel('images')
     path.parent.mkdir(parents=True, exist_ok=True)
