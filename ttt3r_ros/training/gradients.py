@@ -32,14 +32,16 @@ class Gradients:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._parameters = list(network.parameters())
+        self._places: dict[bool, list[Tensor | None]] = {}  # of gradients: recordings write there
         self._recordings: dict[Hashable, _Recording | None] = {}
         self._calls: dict[Hashable, int] = {}
-        self._cuda = next(network.parameters()).is_cuda
+        self._cuda = self._parameters[0].is_cuda
         self._pool = torch.cuda.graph_pool_handle() if self._cuda else None
 
     def __call__(self, lesson: Lesson, *, recurrent: bool) -> Parts:
         """
-        Set the gradients to those of a batch.
+        Set the gradients to those of a batch; parameters that it does not reach have none.
 
         :param recurrent: of the whole network; else of encoder and head alone
         :return: the losses; `total` is what was minimised
@@ -47,18 +49,21 @@ class Gradients:
         if not self._cuda:
             self._network.zero_grad()
             return self._compute(lesson, recurrent=recurrent)
+        recording = self._recording(lesson, recurrent=recurrent)
+        self._clear(recurrent=recurrent)
+        if recording is None:
+            return self._compute(lesson, recurrent=recurrent)
+        return recording.replay(lesson.batch)
+
+    def _recording(self, lesson: Lesson, *, recurrent: bool) -> _Recording | None:
+        """Return what replays a kind of batch, once it has come often enough."""
         kind = (lesson.batch.image.shape, lesson.gated, recurrent)
         if kind not in self._recordings:
             self._calls[kind] = self._calls.get(kind, 0) + 1
             if self._calls[kind] <= _WARM:
-                self._clear()
-                return self._compute(lesson, recurrent=recurrent)
+                return None
             self._recordings[kind] = self._record(lesson, recurrent=recurrent)
-        recording = self._recordings[kind]
-        if recording is None:
-            self._clear()
-            return self._compute(lesson, recurrent=recurrent)
-        return recording.replay(lesson.batch)
+        return self._recordings[kind]
 
     def _compute(self, lesson: Lesson, *, recurrent: bool) -> Parts:
         batch = lesson.batch
@@ -68,21 +73,20 @@ class Gradients:
             predicted = glance(self._network, batch.image)
         total, parts = total_loss(predicted, batch)
         total.backward()  # type: ignore[no-untyped-call]
+        self._places.setdefault(recurrent, [parameter.grad for parameter in self._parameters])
         return {'total': total.detach(), **parts}
 
-    def _clear(self) -> None:
+    def _clear(self, *, recurrent: bool) -> None:
         """Set the gradients to zero, in the memory that recordings write to."""
-        for parameter in self._network.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad.zero_()
+        places = self._places.get(recurrent) or [None] * len(self._parameters)
+        for parameter, place in zip(self._parameters, places, strict=True):
+            parameter.grad = None if place is None else place.zero_()
 
     def _record(self, lesson: Lesson, *, recurrent: bool) -> _Recording | None:
         own = Batch(*(part.clone() for part in lesson.batch))
 
         def work() -> Parts:
-            self._clear()
+            self._clear(recurrent=recurrent)
             return self._compute(Lesson(own, lesson.gated), recurrent=recurrent)
 
         try:
