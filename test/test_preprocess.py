@@ -27,9 +27,10 @@ LARGE, SQUARE, SMALL = (PRESETS[name] for name in ('cut3r_512_dpt', 'cut3r_224_l
 )
 def test_sizes(config, size, wanted):
     image = np.zeros((size[1], size[0], 3), np.uint8)
-    small, mapping = fit_image(image, config)
+    small, mapping, detailed = fit_image(image, config)
     assert (small.shape[1], small.shape[0]) == wanted == (mapping.width, mapping.height)
-    stretched, stretch = fit_image(image, config, crop=False)
+    assert detailed.shape[:2] == tuple(config.detail * side for side in small.shape[:2])
+    stretched, stretch, _ = fit_image(image, config, crop=False)
     assert stretched.shape[0] % config.patch_size == 0
     assert (stretch.offset_x, stretch.offset_y) == (0, 0)
     assert stretch.scale_x * size[0] == pytest.approx(stretched.shape[1])
@@ -43,14 +44,18 @@ def test_pixels_are_where_the_mapping_says(config, size):
     width, height = size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     pattern = np.stack([255 * x / width, 255 * y / height, 0 * x], -1)
-    small, mapping = fit_image(pattern.round().astype(np.uint8), config)
-    column, row = np.meshgrid(np.arange(mapping.width), np.arange(mapping.height))
-    source = mapping.points_to_input(np.stack([column, row], -1))
-    wanted = source / [width, height] * 255
-    inside = (wanted > 4) & (wanted < 250)
-    error = np.abs(small[..., :2].astype(float) - wanted)[inside]
-    assert error.max() < 2.5
-    assert error.mean() < 0.6
+    fitted = fit_image(pattern.round().astype(np.uint8), config)
+    for image, mapping in (
+        (fitted.image, fitted.mapping),
+        (fitted.detailed, fitted.mapping.enlarged(config.detail)),
+    ):
+        column, row = np.meshgrid(np.arange(mapping.width), np.arange(mapping.height))
+        source = mapping.points_to_input(np.stack([column, row], -1))
+        wanted = source / [width, height] * 255
+        inside = (wanted > 4) & (wanted < 250)
+        error = np.abs(image[..., :2].astype(float) - wanted)[inside]
+        assert error.max() < 2.5
+        assert error.mean() < 0.6
 
 
 def test_crop_is_in_the_middle():

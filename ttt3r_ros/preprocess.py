@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,26 +21,40 @@ RgbImage = NDArray[np.uint8]
 _LONGEST_RATIO = 8  # a longer strip than this leaves the network less than one row of patches
 
 
-def fit_image(
-    image: RgbImage, config: NetworkConfig, *, crop: bool = True
-) -> tuple[RgbImage, ImageMapping]:
+class Fitted(NamedTuple):
+    """An image brought to a network's size."""
+
+    image: RgbImage  # its sides multiples of the patch [h, w, 3]
+    mapping: ImageMapping  # how it came from the input
+    detailed: RgbImage  # as the stem reads it [detail x h, detail x w, 3]
+
+
+def fit_image(image: RgbImage, config: NetworkConfig, *, crop: bool = True) -> Fitted:
     """
     Bring an image to the size that the network wants.
 
     :param image: RGB [H, W, 3]
     :param crop: crop to whole patches around the middle; else stretch to them
-    :return: RGB, its sides multiples of the patch [h, w, 3]; and how it came from the input
     :raises ImageError: not 8-bit RGB, empty, or too long a strip
     """
     check_image(image)
     height, width = image.shape[:2]
     mapping = plan_fit(width, height, config, crop=crop)
-    scaled_width = round(width * mapping.scale_x)
-    scaled_height = round(height * mapping.scale_y)
-    scaled = _resize(image, scaled_width, scaled_height, config.resample)
+    detailed = _scale(image, mapping.enlarged(config.detail), config.resample)
+    small = detailed
+    if config.detail > 1:
+        size = (mapping.width, mapping.height)
+        small = np.asarray(cv2.resize(detailed, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Fitted(small, mapping, detailed)
+
+
+def _scale(image: RgbImage, mapping: ImageMapping, resample: str) -> RgbImage:
+    scaled_width = round(image.shape[1] * mapping.scale_x)
+    scaled_height = round(image.shape[0] * mapping.scale_y)
+    scaled = _resize(image, scaled_width, scaled_height, resample)
     rows = slice(mapping.offset_y, mapping.offset_y + mapping.height)
     columns = slice(mapping.offset_x, mapping.offset_x + mapping.width)
-    return np.ascontiguousarray(scaled[rows, columns]), mapping
+    return np.ascontiguousarray(scaled[rows, columns])
 
 
 def check_image(image: RgbImage) -> None:

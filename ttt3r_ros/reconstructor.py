@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 import logging
-from pathlib import Path
 import time
 
 import numpy as np
@@ -23,7 +22,7 @@ from ttt3r_ros.geometry.camera import (
     focal_from_corner,
     focal_from_points,
 )
-from ttt3r_ros.model.checkpoint import load_network
+from ttt3r_ros.model.checkpoint import SHIPPED_WEIGHTS, load_network
 from ttt3r_ros.model.encoder import Encoded
 from ttt3r_ros.model.fused import fuse
 from ttt3r_ros.model.graphs import CudaRecorder, Replayed
@@ -46,7 +45,6 @@ __all__ = ['SHIPPED_WEIGHTS', 'Prepared', 'Reconstructor', 'ReconstructorConfig'
 
 logger = logging.getLogger(__name__)
 
-SHIPPED_WEIGHTS = Path(__file__).parent / 'weights' / 'small.safetensors'
 _ROLL_WEIGHTS = SHIPPED_WEIGHTS.with_name('roll.safetensors')
 
 _FOCAL_FRAMES = 60  # over which the focal length is smoothed
@@ -57,8 +55,9 @@ class Prepared:
     """An image with all that can be computed before its turn; from `Reconstructor.prepare`."""
 
     image: NDArray[np.uint8]  # as it was given [H, W, 3]
-    small: NDArray[np.uint8]  # as the network sees it [h, w, 3]
+    small: NDArray[np.uint8]  # at the size of the network's points [h, w, 3]
     mapping: ImageMapping  # from the one to the other
+    detailed: NDArray[np.uint8]  # as the network sees it; see `NetworkConfig.detail`
     roll: float  # by which the image was turned before it was encoded, radians
     encoded: Encoded | None  # None: its turn will do that
     seconds: float  # that this took
@@ -164,10 +163,10 @@ class Reconstructor:
         """
         with enough_memory(self.device):
             began = time.perf_counter()
-            small, mapping = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
+            fitted = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
             # a guess: whether the camera has rolled since, its turn will tell
             roll = self._gimbal.angle if self._gimbal else 0.0
-            frame = Prepared(image, small, mapping, roll, None, 0.0)
+            frame = Prepared(image, *fitted, roll, None, 0.0)
             if encode:
                 with torch.cuda.stream(self._side):  # where there is none, this is nothing
                     encoded = self._encode(frame)
@@ -176,9 +175,9 @@ class Reconstructor:
             return replace(frame, seconds=time.perf_counter() - began)
 
     def _encode(self, frame: Prepared) -> Encoded:
-        turned = frame.small
+        turned, detail = frame.detailed, self.network.config.detail
         if frame.roll:
-            turned = turn_image(frame.image, frame.mapping, frame.roll)
+            turned = turn_image(frame.image, frame.mapping.enlarged(detail), frame.roll)
         return self.network.encode(to_tensor([turned], self.device, self.dtype))
 
     @torch.inference_mode()

@@ -22,6 +22,11 @@ def tensor(rgb):
     return torch.from_numpy(rgb).movedim(-1, 1).float() / 127.5 - 1
 
 
+def as_the_stem_reads(image):
+    """Enlarge an image so that the network's own is the given one."""
+    return torch.nn.functional.interpolate(image, scale_factor=PRESETS['small'].detail)
+
+
 def reference(sequence, frames):
     focal = torch.full((len(frames),), sequence.intrinsics.fx / max(SIZE))
     depth = torch.from_numpy(sequence.depth[frames]).float().log()
@@ -123,15 +128,16 @@ def test_the_network_goes_on_from_what_the_alignment_found(sequences):
         if state.previous is not None:
             found = align(levels, state.previous.reference)
             pose = compose(*pose, (found.translation, found.quat_wxyz))
-        seen, state = network.step(image, state)
+        seen, state = network.step(as_the_stem_reads(image), state)
         assert seen.translation == pytest.approx(pose[0], abs=1e-5)
         assert seen.quat_wxyz == pytest.approx(pose[1], abs=1e-5)
 
 
 def test_an_image_of_another_size_is_not_aligned(sequences):
     network = Network(PRESETS['small']).requires_grad_(False).eval()
-    _, state = network.step(tensor(sequences[0].rgb[:1]), network.initial_state(1))
-    seen, _ = network.step(torch.zeros(1, 3, 64, 48), state)
+    image = as_the_stem_reads(tensor(sequences[0].rgb[:1]))
+    _, state = network.step(image, network.initial_state(1))
+    seen, _ = network.step(torch.zeros(1, 3, 128, 96), state)
     assert torch.isfinite(seen.translation).all()
 
 
@@ -144,7 +150,7 @@ def test_a_network_with_alignment_is_loaded_whole(tmp_path):
     network = Network(PRESETS['small'])
     save_safetensors(tmp_path / 'w.safetensors', network.state_dict(), network.config)
     loaded = load_network(tmp_path / 'w.safetensors')
-    image = torch.rand(1, 3, 48, 64) * 2 - 1
+    image = torch.rand(1, 3, 96, 128) * 2 - 1
     _, state = loaded.step(image, loaded.initial_state(1))
     seen, _ = loaded.step(image, state)
     assert torch.isfinite(seen.translation).all()

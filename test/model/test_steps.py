@@ -91,7 +91,7 @@ def test_a_step_needs_no_values_at_all():
     """On a device that holds none, anything that looked at a value would fail."""
     with torch.device('meta'):
         network = Network(PRESETS['small']).requires_grad_(False).eval()
-        images = [torch.empty(1, 3, 72, 96) for _ in range(3)]
+        images = [torch.empty(1, 3, 144, 192) for _ in range(3)]
         for seen, state in run(network, 'ttt3r', images):
             assert seen.points.shape == (1, 72, 96, 3)
             assert state.tokens.is_meta

@@ -28,7 +28,7 @@ def network() -> Network:
 
 def lesson(seed: int, gated: bool | None = None) -> Lesson:
     random = torch.Generator().manual_seed(seed)
-    image = torch.rand(2, 2, 3, 24, 32, generator=random) * 2 - 1
+    image = torch.rand(2, 2, 3, 48, 64, generator=random) * 2 - 1
     pose = torch.randn(2, 2, 3, generator=random), torch.tensor([1.0, 0, 0, 0]).expand(2, 2, 4)
     depth = torch.randn(2, 2, 24, 32, generator=random)
     return Lesson(Batch(image, depth, torch.tensor([30.0, 40.0]), *pose), gated)
@@ -112,7 +112,7 @@ def test_a_cuda_graph_has_the_gradients_of_single_operations(network: Network) -
 
 
 def test_half_of_the_sequences_are_gated(network: Network) -> None:
-    image = torch.rand(4, 3, 3, 24, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    image = torch.rand(4, 3, 3, 48, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
         mixed = unroll(network, image, half_gated(4, CPU))
         gated, plain = (unroll(network, image, rule) for rule in ('ttt3r', 'cut3r'))
@@ -126,7 +126,7 @@ def test_a_run_learns_from_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     settings = TrainingSettings(warmup=0, faster=2.0)
     run = TrainingRun(tmp_path, settings)
     assert run.rate() == 2 * phase_at(0).rate
-    run.source = Filmed(settings, FILMS, 0, CPU)
+    run.source = Filmed(settings, FILMS, 0, CPU, 2)
     try:
         parts = run.train_step()
         assert run.frames == 4
@@ -134,9 +134,10 @@ def test_a_run_learns_from_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         lesson = run.source.lesson(1, phase_at(RECURRENT))
     finally:
         run.source.close()
-    assert lesson.batch.image.shape == (2, 2, 3, 24, 32)
+    assert lesson.batch.image.shape == (2, 2, 3, 48, 64)
+    assert lesson.batch.log_depth.shape == (2, 2, 24, 32)
     assert lesson.gated is None
-    again = Filmed(settings, FILMS, 0, CPU)
+    again = Filmed(settings, FILMS, 0, CPU, 2)
     try:
         again.lesson(0, phase_at(0))
         same = again.lesson(1, phase_at(RECURRENT))

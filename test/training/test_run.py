@@ -9,6 +9,7 @@ import torch
 
 from ttt3r_ros.model.checkpoint import load_network, save_safetensors
 from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.mobile import MobileStem
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.training.batches import _mix_colours, train_batch
@@ -146,7 +147,7 @@ def test_some_batches_are_grey_and_others_have_their_colours_swapped() -> None:
 
 def test_first_predictions_are_sane() -> None:
     network = new_network('small', 1)
-    out = unroll(network, torch.rand(1, 2, 3, 24, 32) * 2 - 1, 'ttt3r')
+    out = unroll(network, torch.rand(1, 2, 3, 48, 64) * 2 - 1, 'ttt3r')
     out = type(out)(*(part.detach() for part in out))
     assert 0.5 < float(out.points[..., 2].median()) < 5
     assert float(out.translation.norm(dim=-1).max()) < 0.5
@@ -179,7 +180,7 @@ def test_the_first_phase_leaves_the_decoder_alone(
 @torch.no_grad()
 def test_unrolling_is_stepping() -> None:
     network = new_network('small', 2).eval()
-    image = torch.rand(2, 3, 3, 24, 32) * 2 - 1
+    image = torch.rand(2, 3, 3, 48, 64) * 2 - 1
     joint = unroll(network, image, 'ttt3r')
     state = network.initial_state(2)
     for t in range(3):
@@ -191,7 +192,7 @@ def test_unrolling_is_stepping() -> None:
 
 
 def test_validation_scores_and_curves_are_drawn(tmp_path: Path) -> None:
-    figures = HeldOut(2, 3, (32, 24)).evaluate(new_network('small', 1).eval(), 'ttt3r')
+    figures = HeldOut(2, 3, (32, 24), 2).evaluate(new_network('small', 1).eval(), 'ttt3r')
     assert 0.1 < figures['absrel_single'] < 3
     assert figures['position_share'] > 0.2
     assert 0 < figures['ate_share'] < 2
@@ -227,6 +228,52 @@ def test_weights_without_the_alignment_go_on_with_it(tmp_path: Path) -> None:
         anew = name.startswith('motion.known') or 'pose_head.mlp.fc2' in name
         torch.testing.assert_close(weights, new[name] if anew else old[name])
     assert aligned.network.config.motion_alignment
+
+
+def test_weights_with_another_stem_give_what_both_networks_have(tmp_path: Path) -> None:
+    config = replace(PRESETS['small'], stem='conv', encoder_depth=3)
+    old = Network(config).state_dict()
+    told = {'steps': '3', 'frames': '96', 'core_hours': '0.5'}
+    save_safetensors(tmp_path / 'conv.safetensors', old, config, told)
+    run = TrainingRun(tmp_path / 'run', SETTINGS)
+    new = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    run.start_from(tmp_path / 'conv.safetensors')
+    assert (run.step, run.frames, run.seconds) == (0, 96, 1800)
+    for name, weights in run.network.state_dict().items():
+        anew = name.startswith('patch_embed')
+        torch.testing.assert_close(weights, new[name] if anew else old[name])
+
+
+def test_the_pretrained_part_of_the_stem_stays_as_it_is(tmp_path: Path) -> None:
+    trunk = load_network(SHIPPED).patch_embed.trunk.state_dict()
+    run = TrainingRun(tmp_path, SETTINGS)
+    for _ in range(2):
+        run.train_step()
+    assert isinstance(run.network.patch_embed, MobileStem)
+    for name, weights in run.network.patch_embed.trunk.state_dict().items():
+        torch.testing.assert_close(weights, trunk[name], rtol=0, atol=0)
+        torch.testing.assert_close(
+            run.average[f'patch_embed.trunk.{name}'], weights, rtol=1e-6, atol=1e-6
+        )
+    assert run.network.patch_embed.proj.weight.grad is not None
+
+
+def test_a_file_without_the_pretrained_part_is_named(tmp_path: Path) -> None:
+    config = replace(PRESETS['small'], stem='conv')
+    path = tmp_path / 'conv.safetensors'
+    save_safetensors(path, Network(config).state_dict(), config)
+    with pytest.raises(ValueError, match=r'conv.safetensors: without the pretrained part'):
+        new_network('small', 1, path)
+
+
+def test_the_truth_has_the_size_that_the_network_works_on() -> None:
+    phase = TINY[1]
+    plain, fine = train_batch(1, 5, phase), train_batch(1, 5, phase, detail=2)
+    assert fine.image.shape == (2, 2, 3, 48, 64)
+    assert fine.log_depth.shape == plain.log_depth.shape
+    torch.testing.assert_close(fine.focal, plain.focal)
+    torch.testing.assert_close(fine.translation, plain.translation)
+    assert float((fine.log_depth - plain.log_depth).abs().median()) < 0.01
 
 
 def test_what_goes_on_warms_up_again_and_keeps_its_decay(tmp_path: Path) -> None:

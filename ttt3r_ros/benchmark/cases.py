@@ -119,7 +119,7 @@ def resolution_rows(clock: Clock, preset: str, sizes: list[int]) -> list[Row]:
     for size in sizes:
         config: NetworkConfig = replace(network.config, image_size=size)
         images = noise_images(config, clock.device, torch.float32)
-        height, width = images.shape[-2:]
+        height, width = (side // config.detail for side in images.shape[-2:])
         stream = Stream(network, images)
         rows.append(row(f'{width}x{height}', clock.measure(stream.step), count_flops(stream.step)))
     return rows

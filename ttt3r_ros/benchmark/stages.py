@@ -64,7 +64,7 @@ def noise_images(
     config: NetworkConfig, device: torch.device, dtype: torch.dtype, batch: int = 1
 ) -> Tensor:
     """Return three images as a camera of 640 x 480 gives them, in the network's range."""
-    mapping = plan_fit(640, 480, config)
+    mapping = plan_fit(640, 480, config).enlarged(config.detail)
     random = np.random.default_rng(0)
     shape = (3, batch, 3, mapping.height, mapping.width)
     pixels = random.uniform(-1, 1, shape).astype(np.float32)

@@ -50,15 +50,17 @@ class BatchReconstructor:
         """Take the next image of each recording, RGB [H, W, 3], and its camera if it is known."""
         network, config = self._single.network, self._single.config
         fitted = [fit_image(image, network.config, crop=config.fit == 'crop') for image in images]
-        small = to_tensor([image for image, _ in fitted], self._single.device, self._single.dtype)
+        small = to_tensor(
+            [one.detailed for one in fitted], self._single.device, self._single.dtype
+        )
         prediction, self._state = network.step(
             small, self._state, UPDATE_RULES[config.update_rule]
         )
         seen = _Downloaded.of(prediction)
         pinhole = network.config.points == 'pinhole'
         return [
-            seen.estimate(index, mapping, camera if pinhole else None)
-            for index, ((_, mapping), camera) in enumerate(zip(fitted, cameras, strict=True))
+            seen.estimate(index, one.mapping, camera if pinhole else None)
+            for index, (one, camera) in enumerate(zip(fitted, cameras, strict=True))
         ]
 
 

@@ -111,6 +111,18 @@ class ImageMapping:
         scale, offset = self._scale_offset()
         return np.asarray((pixels + 0.5 + offset) / scale - 0.5, dtype=np.float64)
 
+    def enlarged(self, times: int) -> ImageMapping:
+        """Return the mapping to an output image that is so many times as large."""
+        return replace(
+            self,
+            width=times * self.width,
+            height=times * self.height,
+            scale_x=times * self.scale_x,
+            scale_y=times * self.scale_y,
+            offset_x=times * self.offset_x,
+            offset_y=times * self.offset_y,
+        )
+
     def _scale_offset(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         scale = np.array([self.scale_x, self.scale_y])
         return scale, np.array([self.offset_x, self.offset_y], dtype=np.float64)

@@ -27,6 +27,8 @@ from ttt3r_ros.files import atomic_file
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.network import Network
 
+SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'small.safetensors'
+
 # read by no network that starts from images: CUT3R's input of known cameras, and training masks
 _UNUSED = (
     'enc_blocks_ray_map.',

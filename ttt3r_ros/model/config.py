@@ -14,8 +14,9 @@ class NetworkConfig:
     :param fit: long: scale the long side, crop to patches; square: scale the short side, crop
     :param resample: antialiased filter for shrinking: lanczos, or area for small networks
     :param patch_size: pixels per token side; a multiple of 8 with the DPT head
-    :param stem: how patches become tokens: one convolution, or a stack of four (conv)
-    :param stem_width: channels of the first convolution of the conv stem; they double each time
+    :param stem: how patches become tokens: one convolution (patch), a stack of four (conv), or
+        pretrained ones, which read an image of twice the size (mobile)
+    :param stem_width: channels of the stem's finest map; the next has twice as many (conv, mobile)
     :param dpt_widths: channels of the DPT head's four levels, fine to coarse
     :param dpt_features: channels in which the levels are fused
     :param dpt_head_width: channels at full resolution
@@ -70,7 +71,10 @@ class NetworkConfig:
                 self.head == 'dpt' and patch % 8,
                 f'patch_size {patch} must be a multiple of 8 (DPT)',
             ),
-            (self.stem == 'conv' and patch != 8, f'the conv stem has patches of 8, not {patch}'),
+            (
+                self.stem != 'patch' and patch != 8,
+                f'the {self.stem} stem has patches of 8, not {patch}',
+            ),
             (self.motion_radius and patch != 8, f'motion needs patches of 8, not {patch}'),
             (self.points == 'pinhole' and self.head != 'dpt', 'pinhole points need the DPT head'),
             (
@@ -80,6 +84,11 @@ class NetworkConfig:
         ):
             if wrong:
                 raise ValueError(reason)
+
+    @property
+    def detail(self) -> int:
+        """How many times as many pixels a side the stem reads as the network works on."""
+        return 2 if self.stem == 'mobile' else 1
 
     def _check_sizes(self) -> None:
         """Refuse what nobody trains, before a file's own description costs time or memory."""
@@ -113,7 +122,7 @@ _DEEPEST = 256  # layers
 _CHOICES = {
     'fit': ('long', 'square'),
     'resample': ('lanczos', 'area'),
-    'stem': ('patch', 'conv'),
+    'stem': ('patch', 'conv', 'mobile'),
     'head': ('dpt', 'linear'),
     'points': ('free', 'pinhole'),
 }
@@ -134,10 +143,10 @@ _SMALL = {
     'image_size': 64,
     'resample': 'area',
     'patch_size': 8,
-    'stem': 'conv',
+    'stem': 'mobile',
     'stem_width': 24,
     'encoder_width': 128,
-    'encoder_depth': 3,
+    'encoder_depth': 1,
     'encoder_heads': 4,
     'decoder_width': 128,
     'decoder_depth': 3,

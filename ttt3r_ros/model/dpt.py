@@ -98,7 +98,7 @@ class DptHead(nn.Module):
             nn.ReLU(),
             nn.Conv2d(config.dpt_head_width, channels, 1),
         )
-        if config.stem == 'conv':
+        if config.stem != 'patch':
             self.fine = nn.ModuleList(
                 nn.Conv2d(factor * config.stem_width, config.dpt_features, 1) for factor in (1, 2)
             )
@@ -111,7 +111,7 @@ class DptHead(nn.Module):
 
         :param levels: encoder tokens [B, P, E], then three of the image stream [B, P, D]
         :param grid: tokens down and across; H = patch x down, W = patch x across
-        :param fine: the conv stem's feature maps at the size of the first two levels
+        :param fine: the stem's feature maps at the size of the first two levels
         :return: [B, channels, H, W]
         """
         maps = [

@@ -18,7 +18,7 @@ class Encoded(NamedTuple):
     """What of an image does not depend on the state; may be computed ahead, or in a batch."""
 
     tokens: Tensor  # [B, P, E]
-    fine: tuple[Tensor, ...]  # conv stem: features [B, C, H/2, W/2], [B, 2C, H/4, W/4]; else ()
+    fine: tuple[Tensor, ...]  # conv, mobile: features [B, C, H/2, W/2], [B, 2C, H/4, W/4]; else ()
     image: Tensor  # [B, 3, H, W] in [-1, 1]
     grid: tuple[int, int]  # tokens down and across
 
@@ -54,12 +54,12 @@ class ConvStem(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """[B, 3, H, W] to the token map [B, E, H/8, W/8], and the two finer maps."""
-        half = F.gelu(self.stride2(torch.cat([image, _coordinates(image)], dim=1)))
+        half = F.gelu(self.stride2(torch.cat([image, coordinates(image)], dim=1)))
         quarter = F.gelu(self.stride4(half))
         return self.proj(F.gelu(self.stride8(quarter))), (half, quarter)
 
 
-def _coordinates(image: Tensor) -> Tensor:
+def coordinates(image: Tensor) -> Tensor:
     """Return x and y of every pixel, from the middle, in long image sides [B, 2, H, W]."""
     batch, _, height, width = image.shape
     return _grid(height, width, image.dtype, image.device).expand(batch, -1, -1, -1)
@@ -82,22 +82,27 @@ def encoder_blocks(config: NetworkConfig) -> nn.ModuleList:
 
 def encode(
     image: Tensor,
-    embed: PatchEmbed | ConvStem,
+    embed: nn.Module,
     blocks: nn.ModuleList,
     norm: nn.LayerNorm,
     table: Rotation,
+    detail: int,
 ) -> Encoded:
     """
-    Tokenise images [B, 3, H, W] in [-1, 1].
+    Tokenise images.
 
+    :param image: in [-1, 1] [B, 3, detail x H, detail x W]
+    :param embed: the stem
     :param table: rotation of the grid's positions
+    :param detail: see `NetworkConfig.detail`
     """
     feature_map, fine = embed(image)
     height, width = feature_map.shape[-2:]
     tokens = feature_map.flatten(2).transpose(1, 2)
     for block in blocks:
         tokens = block(tokens, table)
-    return Encoded(norm(tokens), fine, image, (height, width))
+    small = image if detail == 1 else F.avg_pool2d(image, detail)
+    return Encoded(norm(tokens), fine, small, (height, width))
 
 
 def encoder_norm(config: NetworkConfig) -> nn.LayerNorm:

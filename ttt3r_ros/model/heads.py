@@ -24,7 +24,7 @@ class Tokens(NamedTuple):
 
     levels: Sequence[Tensor]  # encoder tokens [B, P, E], then three of the image stream [B, P, D]
     pose: Tensor  # decoded pose token [B, 1, D]
-    fine: Sequence[Tensor]  # the conv stem's maps, or nothing
+    fine: Sequence[Tensor]  # the stem's maps, or nothing
     grid: tuple[int, int]  # tokens down and across
 
 

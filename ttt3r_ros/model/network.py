@@ -7,6 +7,7 @@ Sizes: B batch, H and W pixels, P image tokens, S state tokens, M memory slots, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from ttt3r_ros.model.fused import FusedLayer, fused_tables
 from ttt3r_ros.model.heads import DptHeads, LinearHeads, Tokens
 from ttt3r_ros.model.initial import normal
 from ttt3r_ros.model.layers import DecoderBlock, layer_norm
+from ttt3r_ros.model.mobile import MobileStem
 from ttt3r_ros.model.motion import Motion, appearance
 from ttt3r_ros.model.pose_memory import PoseMemory
 from ttt3r_ros.model.previous import (
@@ -79,6 +81,12 @@ class Prediction(NamedTuple):
     colors: Tensor | None = None  # in [-1, 1], if asked for [B, H, W, 3]
 
 
+_STEMS: dict[str, Callable[[NetworkConfig], nn.Module]] = {
+    'patch': PatchEmbed,
+    'conv': ConvStem,
+    'mobile': MobileStem,
+}
+
 OUTPUTS = frozenset({'gate', 'world', 'colors'})
 """What can be asked for beside points, confidence and pose; nothing else is computed."""
 
@@ -90,7 +98,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         width, depth = config.decoder_width, config.decoder_depth
-        self.patch_embed = (ConvStem if config.stem == 'conv' else PatchEmbed)(config)
+        self.patch_embed = _STEMS[config.stem](config)
         self.enc_blocks = encoder_blocks(config)
         self.enc_norm = encoder_norm(config)
         self.decoder_embed = nn.Linear(config.encoder_width, width)
@@ -134,16 +142,18 @@ class Network(nn.Module):
         """
         Tokenise images; needs no state, so it can run ahead of the recurrence or in a batch.
 
-        :param image: RGB in [-1, 1], H and W multiples of the patch [B, 3, H, W]
+        :param image: RGB in [-1, 1], H and W multiples of the patch, of the size that the stem
+            reads (`NetworkConfig.detail`) [B, 3, detail x H, detail x W]
         """
-        size = self.config.patch_size
+        detail = self.config.detail
+        size = detail * self.config.patch_size
         grid = (image.shape[2] // size, image.shape[3] // size)
         if image.shape[2] % size or image.shape[3] % size:
             raise ValueError(
                 f'image of {image.shape[3]}x{image.shape[2]} pixels is not whole patches of {size}'
             )
         (table,) = self._rotations(grid, image.device)['encoder']
-        return encode(image, self.patch_embed, self.enc_blocks, self.enc_norm, table)
+        return encode(image, self.patch_embed, self.enc_blocks, self.enc_norm, table, detail)
 
     def step(
         self,
@@ -157,7 +167,7 @@ class Network(nn.Module):
         """
         Read one image and write the state; `encode` and `decode` in one.
 
-        :param image: RGB in [-1, 1] [B, 3, H, W]
+        :param image: see `encode`
         """
         return self.decode(self.encode(image), state, rule, update=update, outputs=outputs)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from ttt3r_ros.geometry.se3 import quat_wxyz
 from ttt3r_ros.synthetic.atlas import load_atlas
@@ -28,7 +29,7 @@ SWAPPED, GREY = 0.3, 0.1
 class Batch(NamedTuple):
     """B sequences of T frames with their truth."""
 
-    image: Tensor  # in [-1, 1] [B, T, 3, H, W]
+    image: Tensor  # in [-1, 1], as the stem reads it [B, T, 3, detail x H, detail x W]
     log_depth: Tensor  # of metres [B, T, H, W]
     focal: Tensor  # pixels [B]
     translation: Tensor  # of the camera in the first one's frame, metres [B, T, 3]
@@ -54,7 +55,19 @@ def _float32(values: NDArray[np.float64]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
-def train_batch(run_seed: int, step: int, phase: Phase, share: int = 0) -> Batch:
+def for_network(batch: Batch, detail: int) -> Batch:
+    """
+    Bring the truth of pictures to the size that a network works on.
+
+    :param detail: sides of the pictures, relative to those; see `NetworkConfig.detail`
+    """
+    if detail == 1:
+        return batch
+    log_depth = F.avg_pool2d(batch.log_depth, detail)
+    return batch._replace(log_depth=log_depth, focal=batch.focal / detail)
+
+
+def train_batch(run_seed: int, step: int, phase: Phase, share: int = 0, detail: int = 1) -> Batch:
     """
     Make the batch of a step, or one process's share of it.
 
@@ -62,6 +75,7 @@ def train_batch(run_seed: int, step: int, phase: Phase, share: int = 0) -> Batch
     :param step: from 0
     :param phase: lengths and sizes to draw from; shares of a step have the same
     :param share: which of the shares, below `MOST_SHARES`; each has the frames of a phase
+    :param detail: of the network that is trained
     :raises ValueError: for a share of many short sequences there are not enough scenes
     """
     rng = Random(f'{run_seed} {step}')
@@ -76,9 +90,9 @@ def train_batch(run_seed: int, step: int, phase: Phase, share: int = 0) -> Batch
         scene = SceneCamera(train_seed(index), SCENES, load_atlas())
         index += 1
         for _ in range(min(films, count - len(sequences))):
-            sequences.append(scene.film(length, width, height))  # noqa: PERF401 - draws in order
+            sequences.append(scene.film(length, detail * width, detail * height))  # noqa: PERF401 - draws in order
     colours = Random(f'{run_seed} {step} {share}') if share else rng
-    return _mix_colours(collate(sequences), colours)
+    return for_network(_mix_colours(collate(sequences), colours), detail)
 
 
 def _mix_colours(batch: Batch, rng: Random) -> Batch:

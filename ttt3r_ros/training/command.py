@@ -49,6 +49,10 @@ def _arguments() -> argparse.Namespace:
     ):
         parser.add_argument(f'--film-{name}', type=int, default=getattr(films, name), help=help_)
     parser.add_argument('--faster', type=float, default=1.0, help='factor of the learning rates')
+    parser.add_argument(
+        '--trunk', type=Path,
+        help='weights of tools/build_trunk.py for the stem; by default those that are shipped',
+    )  # fmt: skip
     parser.add_argument('--start-from', type=Path, help='exported weights, for a new run')
     parser.add_argument('--export', type=Path, help='only write the averaged weights, and stop')
     parser.add_argument('--mean-with', type=Path, help='export the mean with these, earlier ones')
@@ -103,7 +107,7 @@ def work(arguments: argparse.Namespace, team: Team) -> None:
         faster=arguments.faster,
     )
     device = choose_device(arguments.device)
-    run = TrainingRun(arguments.run, settings, team, device)
+    run = TrainingRun(arguments.run, settings, team, device, arguments.trunk)
     if arguments.start_from is not None:
         run.start_from(arguments.start_from)
     if arguments.export is not None:
@@ -118,7 +122,7 @@ def work(arguments: argparse.Namespace, team: Team) -> None:
             sequences=arguments.film_sequences,
             new=arguments.film_new,
         )
-        run.source = Filmed(settings, films, run.step, device)
+        run.source = Filmed(settings, films, run.step, device, run.network.config.detail)
     try:
         _train(run, arguments.minutes)
     finally:
@@ -126,9 +130,10 @@ def work(arguments: argparse.Namespace, team: Team) -> None:
 
 
 def _train(run: TrainingRun, minutes: float) -> None:
-    size = run.network.config.image_size
+    config = run.network.config
+    size = (config.image_size, 3 * config.image_size // 4)
     first = run.team.rank == 0
-    held_out = HeldOut(24, 16, (size, 3 * size // 4)) if first else None
+    held_out = HeldOut(24, 16, size, config.detail) if first else None
     asked, end = Stop(), time.monotonic() + 60 * minutes
 
     def stop() -> bool:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from ttt3r_ros.model.checkpoint import SHIPPED_WEIGHTS, read_tensors
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.heads import DptHeads, LinearHeads
+from ttt3r_ros.model.mobile import MobileStem
 from ttt3r_ros.model.network import Network
 
 _LOG_DEPTH, _LOG_CONFIDENCE, _LOG_FOCAL = math.log(1.7), -2.0, math.log(0.7)
+_TRUNK = 'patch_embed.trunk.'
 _RESIDUAL = ('attn.proj', 'mlp.fc2', 'conv2')  # what a block adds to its stream
 
 
-def new_network(preset: str, seed: int) -> Network:
+def new_network(preset: str, seed: int, trunk: Path | None = None) -> Network:
     """
     Build a network for training.
 
@@ -23,7 +27,10 @@ def new_network(preset: str, seed: int) -> Network:
 
     :param preset: one of `PRESETS`
     :param seed: of the initial weights
-    :raises ValueError: for an unknown preset
+    :param trunk: weights file with the pretrained part of a mobile stem, by default the shipped
+        weights
+    :raises CheckpointError: that file cannot be read
+    :raises ValueError: for an unknown preset, or a file without that part
     """
     if preset not in PRESETS:
         raise ValueError(f'preset is {preset!r}; choose one of {", ".join(PRESETS)}')
@@ -36,7 +43,22 @@ def new_network(preset: str, seed: int) -> Network:
             if name.endswith(_RESIDUAL) and isinstance(module, (nn.Linear, nn.Conv2d)):
                 module.weight.mul_(share)
         _initialise_heads(network)
+    if isinstance(network.patch_embed, MobileStem):
+        _load_trunk(network.patch_embed, trunk or SHIPPED_WEIGHTS)
     return network
+
+
+def _load_trunk(stem: MobileStem, path: Path) -> None:
+    tensors, _ = read_tensors(path)
+    found = {
+        name.removeprefix(_TRUNK): tensor.float()
+        for name, tensor in tensors.items()
+        if name.startswith(_TRUNK)
+    }
+    try:
+        stem.trunk.load_state_dict(found)
+    except RuntimeError as error:
+        raise ValueError(f'{path}: without the pretrained part of the stem: {error}') from error
 
 
 def _initialise(module: nn.Module) -> None:

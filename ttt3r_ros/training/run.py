@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ttt3r_ros.files import atomic_file
 from ttt3r_ros.model.checkpoint import read_metadata, read_tensors, save_safetensors
+from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.training.gradients import Gradients
 from ttt3r_ros.training.initialise import new_network
@@ -32,6 +33,7 @@ _LOG = logging.getLogger(__name__)
 _BETAS = (0.9, 0.98)
 _PAUSE_SECONDS = 5.0
 _CPU = torch.device('cpu')
+_STEM = 'patch_embed.'
 _ALIGNED = 'pose_head.mlp.fc2'  # says all of the motion, or what the alignment misses
 
 
@@ -60,6 +62,7 @@ class TrainingRun:
     :param settings: of a new run; a resumed one keeps the weights and the step it had
     :param team: the processes that train it together
     :param device: where the network computes
+    :param trunk: see `new_network`
     """
 
     def __init__(
@@ -68,12 +71,13 @@ class TrainingRun:
         settings: TrainingSettings,
         team: Team | None = None,
         device: torch.device = _CPU,
+        trunk: Path | None = None,
     ) -> None:
         self.folder, self.settings, self.device = folder, settings, device
         self.team = team or Team()
-        self.source: Source = OnTheFly(settings, self.team)
         folder.mkdir(parents=True, exist_ok=True)
-        self.network = new_network(settings.preset, settings.seed).to(device)
+        self.network = new_network(settings.preset, settings.seed, trunk).to(device)
+        self.source: Source = OnTheFly(settings, self.team, self.network.config.detail)
         self._gradients = Gradients(self.network)
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         self.optimiser = make_optimiser(self.network, settings)
@@ -106,7 +110,8 @@ class TrainingRun:
 
         The optimiser's averages are not in them and build up again, with a new warm-up. Where
         this run's network aligns images and that of the weights does not, the pose head's last
-        layer starts anew: it now says what the alignment misses.
+        layer starts anew: it now says what the alignment misses. With another stem or encoder,
+        what both networks have is taken over, and the curriculum starts anew.
 
         :raises CheckpointError: see `load_network`
         :raises ValueError: if the run has steps of its own, or the network is another
@@ -115,17 +120,19 @@ class TrainingRun:
             raise ValueError(f'{self.folder} is at step {self.step} already')
         tensors, config = read_tensors(weights)
         mine = self.network.config
-        if config != mine:
-            if config != replace(mine, motion_alignment=False):
-                raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
-            tensors = {
-                name: tensors[name] if name in tensors and _ALIGNED not in name else tensor
-                for name, tensor in self.network.state_dict().items()
-            }
-        self.network.load_state_dict(tensors)
+        if config is None or _beside_encoder(config) != _beside_encoder(mine):
+            raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
+        anew = [_ALIGNED] if config.motion_alignment != mine.motion_alignment else []
+        anew += [_STEM] if config.stem != mine.stem else []
+        for name, tensor in self.network.state_dict().items():
+            if config != mine and (name not in tensors or any(part in name for part in anew)):
+                tensors[name] = tensor
+        wanted = self.network.state_dict().keys()
+        self.network.load_state_dict({name: tensors[name] for name in wanted & tensors.keys()})
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         told = read_metadata(weights)
-        self.step, self.frames = int(told['steps']), int(told['frames'])
+        same = (config.stem, config.encoder_depth) == (mine.stem, mine.encoder_depth)
+        self.step, self.frames = int(told['steps']) if same else 0, int(told['frames'])
         self.seconds = 3600 * float(told['core_hours'])
         self.gpu_seconds = 3600 * float(told.get('gpu_hours', 0))
         self.began = self.step
@@ -222,6 +229,11 @@ class TrainingRun:
         decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
         mine = [self.average[name] for name, _ in self.network.named_parameters()]
         torch._foreach_lerp_(mine, list(self.network.parameters()), 1 - decay)
+
+
+def _beside_encoder(config: NetworkConfig) -> NetworkConfig:
+    """Return a network's sizes without what may differ between a run and what it starts from."""
+    return replace(config, stem='patch', encoder_depth=1, motion_alignment=False)
 
 
 Validate = Callable[[TrainingRun], dict[str, float]]

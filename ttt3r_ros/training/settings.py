@@ -32,9 +32,8 @@ class Phase:
 _COARSE = ((64, 48),) * 6 + ((64, 40), (48, 64))
 
 CURRICULUM: tuple[Phase, ...] = (
-    Phase(8000, (1,), 32, _COARSE, 1.0e-3, recurrent=False),
-    Phase(3000, (1, 4, 8), 32, _COARSE, 8e-4),
-    Phase(0, (1, 8, 16), 32, _COARSE, 6e-4),
+    Phase(1000, (1,), 32, _COARSE, 1.0e-3, recurrent=False),
+    Phase(0, (1, 4, 8), 32, _COARSE, 7e-4),
 )
 
 
@@ -66,9 +65,9 @@ class FilmSettings:
     sequences: int = setting(128, 'Of each batch.', ge=1)
     length: int = setting(16, 'Of each sequence, frames.', ge=1)
     frames: int = setting(24, 'Of each film; a sequence is a stretch of one.', ge=1)
-    new: int = setting(28, 'Films that each step brings.', ge=1)
+    new: int = setting(12, 'Films that each step brings.', ge=1)
     ahead: int = setting(512, 'Films there before the first step.', ge=0)
-    kept: int = setting(12000, 'Films kept of each picture size.', ge=1)
+    kept: int = setting(6000, 'Films kept of each picture size.', ge=1)
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from ttt3r_ros.training.archive import Archive
-from ttt3r_ros.training.batches import Batch, train_batch
+from ttt3r_ros.training.batches import Batch, for_network, train_batch
 from ttt3r_ros.training.films import Studio
 from ttt3r_ros.training.settings import FilmSettings, Phase, TrainingSettings
 from ttt3r_ros.training.team import Team
@@ -37,16 +37,18 @@ class OnTheFly:
 
     :param settings: of the run
     :param team: the processes that train together, of which each renders its share
+    :param detail: of the network
     """
 
-    def __init__(self, settings: TrainingSettings, team: Team) -> None:
-        self._settings, self._team = settings, team
+    def __init__(self, settings: TrainingSettings, team: Team, detail: int = 1) -> None:
+        self._settings, self._team, self._detail = settings, team, detail
 
     def lesson(self, step: int, phase: Phase) -> Lesson:
         """Make what a step learns from."""
         settings = self._settings
         gated = Random(f'rule {settings.seed} {step}').random() < settings.gated
-        return Lesson(train_batch(settings.seed, step, phase, self._team.rank), gated)
+        batch = train_batch(settings.seed, step, phase, self._team.rank, self._detail)
+        return Lesson(batch, gated)
 
     def close(self) -> None:
         """Nothing works for it."""
@@ -60,13 +62,19 @@ class Filmed:
     :param films: how many, how long, and by how many processes
     :param first: step from which the run goes on
     :param device: that trains
+    :param detail: of the network
     """
 
     def __init__(
-        self, settings: TrainingSettings, films: FilmSettings, first: int, device: torch.device
+        self,
+        settings: TrainingSettings,
+        films: FilmSettings,
+        first: int,
+        device: torch.device,
+        detail: int = 1,
     ) -> None:
-        self._films = films
-        sizes = films.sizes
+        self._films, self._detail = films, detail
+        sizes = [(detail * width, detail * height) for width, height in films.sizes]
         self._studio = Studio(
             settings.seed, first * films.new, films.frames, sizes, films.processes
         )
@@ -81,7 +89,7 @@ class Filmed:
         self._archive.add([self._studio.take() for _ in range(wanted)])
         length = films.length if phase.recurrent else 1
         count = films.sequences * films.length // length
-        return Lesson(self._archive.draw(step, count, length), None)
+        return Lesson(for_network(self._archive.draw(step, count, length), self._detail), None)
 
     def close(self) -> None:
         """End the processes that render."""

@@ -14,7 +14,7 @@ from ttt3r_ros.geometry.se3 import from_translation_quat
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.synthetic.sequence import render_sequence
 from ttt3r_ros.synthetic.settings import SceneSettings, held_out_seed
-from ttt3r_ros.training.batches import Batch, collate
+from ttt3r_ros.training.batches import Batch, collate, for_network
 from ttt3r_ros.training.unroll import Unrolled, unroll
 
 _LOG = logging.getLogger(__name__)
@@ -27,17 +27,24 @@ class HeldOut:
 
     :param sequences: how many
     :param frames: of each
-    :param size: width and height, pixels
+    :param size: width and height of depth maps, pixels
+    :param detail: of the networks to be scored; pictures are so many times larger a side
     """
 
-    def __init__(self, sequences: int, frames: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self, sequences: int, frames: int, size: tuple[int, int], detail: int = 1
+    ) -> None:
         settings = SceneSettings()
+        width, height = size
         made = [
-            render_sequence(held_out_seed(index), frames, *size, settings)
+            render_sequence(
+                held_out_seed(index), frames, detail * width, detail * height, settings
+            )
             for index in range(sequences)
         ]
         self.batches = [
-            collate(made[start : start + _GROUP]) for start in range(0, sequences, _GROUP)
+            for_network(collate(made[start : start + _GROUP]), detail)
+            for start in range(0, sequences, _GROUP)
         ]
         _LOG.info('%d held-out sequences of %d frames', sequences, frames)
 
