@@ -1,9 +1,13 @@
+from collections.abc import Callable
+import sys
+import threading
 import time
+from types import FrameType
 
 import pytest
 from rclpy.exceptions import InvalidHandle
 
-from ttt3r_ros.node.main import spin_through
+from ttt3r_ros.node.main import Ending, spin_through
 
 
 class Executor:
@@ -49,3 +53,30 @@ def test_many_stumbles_at_once_end_nothing():
 def test_a_mistake_of_ours_is_not_hidden():
     with pytest.raises(KeyError):
         spin_through(Executor(KeyError('x')), print)
+
+
+def test_a_signal_may_come_in_the_midst_of_waiting_for_it():
+    ending = Ending()
+    statuses: list[int] = []
+
+    def signal_at_each_line(_frame: FrameType, _event: str, _: object) -> Callable[..., object]:
+        sys.settrace(None)  # a handler is not interrupted by its own signal
+        ending.tell(0)
+        sys.settrace(signal_at_each_line)
+        return signal_at_each_line
+
+    def wait() -> None:
+        sys.settrace(signal_at_each_line)
+        statuses.append(ending.wait())
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert statuses == [0]
+
+
+def test_the_first_reason_to_end_counts():
+    ending = Ending()
+    ending.tell(1)
+    ending.tell(0)
+    assert ending.wait() == 1

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import faulthandler
 import math
 import os
+from queue import SimpleQueue
 import signal
 import sys
 import threading
 import time
-from types import FrameType
 from typing import Any
 
 _PATIENCE = 1.0  # seconds that a frame in work, or loading weights, may take at the end
@@ -22,17 +22,37 @@ _STUMBLING = 1.0  # seconds over destroyed entities; what lasts longer never end
 _APART = 0.1  # seconds between two stumbles that have nothing to do with one another
 
 
+class Ending:
+    """
+    The first reason to end the process.
+
+    `tell` is safe in a signal handler, which may run in the midst of `wait`: `threading.Event` has
+    a lock there, for which its `set` would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: SimpleQueue[int] = SimpleQueue()
+
+    def tell(self, status: int) -> None:
+        """
+        Give a reason to end; only the first one counts.
+
+        :param status: of the process
+        """
+        self._statuses.put(status)
+
+    def wait(self) -> int:
+        """Wait for a reason; return the status that it gives, once."""
+        return self._statuses.get()
+
+
 def main(args: list[str] | None = None) -> None:
     """
     Run the node until SIGINT or SIGTERM, and end with status 0.
 
     :param args: command line; by default that of the process
     """
-
-    def leave(*_: int | FrameType | None) -> None:
-        sys.exit(0)
-
-    _on_signals(leave)
+    _on_signals(lambda *_: os._exit(0))
     # Here, for they take seconds, and a signal must end the process meanwhile too.
     import rclpy
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -45,17 +65,12 @@ def main(args: list[str] | None = None) -> None:
     tune_allocator()
     fill_small_blocks()
     removed = remove_unfinished_segments()
+    ending = Ending()
+    _on_signals(lambda *_: ending.tell(0))
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    ended, crashed = threading.Event(), threading.Event()
-
-    def crash() -> None:
-        crashed.set()
-        ended.set()
-
-    node = ReconstructionNode(on_crash=crash)
+    node = ReconstructionNode(on_crash=lambda: ending.tell(1))
     for path in removed:
         node.get_logger().warning(f'{path} removed: a process was killed while it created it')
-    _on_signals(lambda *_: ended.set())
     executor = MultiThreadedExecutor(num_threads=_THREADS)
     executor.add_node(node)
 
@@ -63,15 +78,13 @@ def main(args: list[str] | None = None) -> None:
         try:
             spin_through(executor, node.get_logger().error)
         except ExternalShutdownException:
-            ended.set()
+            ending.tell(0)
         finally:
-            if not ended.is_set():
-                crash()
+            ending.tell(1)  # unless there was a reason to stop spinning
 
     spinner = threading.Thread(target=spin, name='executor', daemon=True)
     spinner.start()
-    ended.wait()
-    _end(node, executor, spinner, 1 if crashed.is_set() else 0)
+    _end(node, executor, spinner, ending.wait())
 
 
 def _on_signals(handler: Callable[..., None]) -> None:
