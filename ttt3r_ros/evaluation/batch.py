@@ -50,11 +50,11 @@ class BatchReconstructor:
         """Take the next image of each recording, RGB [H, W, 3], and its camera if it is known."""
         network, config = self._single.network, self._single.config
         fitted = [fit_image(image, network.config, crop=config.fit == 'crop') for image in images]
-        small = to_tensor(
+        detailed = to_tensor(
             [one.detailed for one in fitted], self._single.device, self._single.dtype
         )
         prediction, self._state = network.step(
-            small, self._state, UPDATE_RULES[config.update_rule]
+            detailed, self._state, UPDATE_RULES[config.update_rule]
         )
         seen = _Downloaded.of(prediction)
         pinhole = network.config.points == 'pinhole'

@@ -15,7 +15,8 @@ from ttt3r_ros.model.mobile import MobileStem
 from ttt3r_ros.model.network import Network
 
 _LOG_DEPTH, _LOG_CONFIDENCE, _LOG_FOCAL = math.log(1.7), -2.0, math.log(0.7)
-_TRUNK = 'patch_embed.trunk.'
+TRUNK = 'patch_embed.trunk.'
+"""Begins the names of the pretrained weights."""
 _RESIDUAL = ('attn.proj', 'mlp.fc2', 'conv2')  # what a block adds to its stream
 
 
@@ -51,9 +52,9 @@ def new_network(preset: str, seed: int, trunk: Path | None = None) -> Network:
 def _load_trunk(stem: MobileStem, path: Path) -> None:
     tensors, _ = read_tensors(path)
     found = {
-        name.removeprefix(_TRUNK): tensor.float()
+        name.removeprefix(TRUNK): tensor.float()
         for name, tensor in tensors.items()
-        if name.startswith(_TRUNK)
+        if name.startswith(TRUNK)
     }
     try:
         stem.trunk.load_state_dict(found)

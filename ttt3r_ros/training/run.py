@@ -124,14 +124,16 @@ class TrainingRun:
             raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
         anew = [_ALIGNED] if config.motion_alignment != mine.motion_alignment else []
         anew += [_STEM] if config.stem != mine.stem else []
-        for name, tensor in self.network.state_dict().items():
-            if config != mine and (name not in tensors or any(part in name for part in anew)):
-                tensors[name] = tensor
-        wanted = self.network.state_dict().keys()
-        self.network.load_state_dict({name: tensors[name] for name in wanted & tensors.keys()})
+        own = self.network.state_dict()
+        taken = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if name in own and not any(part in name for part in anew)
+        }
+        self.network.load_state_dict(taken if config == mine else {**own, **taken})
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         told = read_metadata(weights)
-        same = (config.stem, config.encoder_depth) == (mine.stem, mine.encoder_depth)
+        same = replace(config, motion_alignment=mine.motion_alignment) == mine
         self.step, self.frames = int(told['steps']) if same else 0, int(told['frames'])
         self.seconds = 3600 * float(told['core_hours'])
         self.gpu_seconds = 3600 * float(told.get('gpu_hours', 0))
