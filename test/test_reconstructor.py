@@ -219,9 +219,32 @@ def test_settings_are_checked():
     with pytest.raises(ValueError, match='float16'):
         choose_precision('float16', torch.device('cpu'))
     assert choose_precision('auto', torch.device('cpu')) == torch.float32
-    assert choose_precision('int8', torch.device('cpu')) == torch.float32
+    assert choose_precision('int8', torch.device('cpu'), wide=True) == torch.float32
     with pytest.raises(ValueError, match='int8'):
         choose_precision('int8', torch.device('cuda'))
+
+
+@pytest.mark.parametrize('told', [{}, {'amx_bf16': False}, {'amx_bf16': True}])
+def test_auto_is_bfloat16_for_wide_networks_where_the_processor_has_units_for_it(
+    told, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: told, raising=False)
+    expected = torch.bfloat16 if told.get('amx_bf16') else torch.float32
+    wide, narrow = PRESETS['cut3r_512_dpt'], PRESETS['small']
+    assert choose_precision('auto', torch.device('cpu'), wide=wide.is_wide) == expected
+    assert choose_precision('auto', torch.device('cpu'), wide=narrow.is_wide) == torch.float32
+    assert choose_precision('float32', torch.device('cpu'), wide=True) == torch.float32
+
+
+def test_a_wide_network_is_computed_as_auto_says(images, monkeypatch):
+    monkeypatch.setattr('ttt3r_ros.devices.multiplies_bfloat16', lambda: True)
+    monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 0)
+    wide = Reconstructor(ReconstructorConfig(pose_source='network'), build())
+    assert wide.dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in wide.network.parameters()} == {torch.bfloat16}
+    exact = Reconstructor(ReconstructorConfig(precision='float32'), build())
+    assert exact.dtype == torch.float32
+    assert np.isfinite(wide.add(images[0]).points).all()
 
 
 def test_bfloat16_is_close_to_float32(images):

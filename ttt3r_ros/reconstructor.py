@@ -88,6 +88,8 @@ class Reconstructor:
             path = self._config.weights or SHIPPED_WEIGHTS
             wanted = frozenset({'world'} if self._config.world_head else ())
             network = load_network(path, preset=self._config.preset, outputs=wanted)
+        if network.config.is_wide:
+            self.dtype = choose_precision(self._config.precision, self.device, wide=True)
         use_threads(self._config.threads, network)
         if self._config.precision == INT8:
             network = quantise(network)

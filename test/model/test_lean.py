@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ttt3r_ros.model import dpt, lean
+from ttt3r_ros.model import checkpoint, dpt, lean
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.dpt import DptHead
 from ttt3r_ros.reconstructor import Reconstructor
@@ -48,12 +48,23 @@ def resident_pages(tensor):
     raise AssertionError('not mapped')
 
 
-def test_paging_out_frees_the_memory_of_a_file_and_loses_nothing(tmp_path):
+def map_file(path):
+    """Return numbers, and the same as a file that is mapped into memory."""
     count = 4_000_000
     values = torch.arange(count, dtype=torch.float32)
-    path = tmp_path / 'numbers'
     values.numpy().tofile(path)
-    mapped = torch.from_file(str(path), size=count, dtype=torch.float32)
+    return values, torch.from_file(str(path), size=count, dtype=torch.float32)
+
+
+def test_checking_the_weights_of_a_file_does_not_keep_them_in_memory(tmp_path):
+    values, mapped = map_file(tmp_path / 'numbers')
+    checkpoint._check_values(tmp_path, {'numbers': mapped})
+    assert resident_pages(mapped) < values.nbytes / mmap.PAGESIZE / 10
+    assert torch.equal(mapped, values)
+
+
+def test_paging_out_frees_the_memory_of_a_file_and_loses_nothing(tmp_path):
+    values, mapped = map_file(tmp_path / 'numbers')
     assert torch.equal(mapped, values)
     before = resident_pages(mapped)
     lean.page_out(mapped)

@@ -25,6 +25,7 @@ from torch import Tensor
 from ttt3r_ros.errors import CheckpointError
 from ttt3r_ros.files import atomic_file
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
+from ttt3r_ros.model.lean import page_out
 from ttt3r_ros.model.network import Network
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / 'weights' / 'small.safetensors'
@@ -230,6 +231,7 @@ def _check_values(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
             raise CheckpointError(f'{path}: {name} holds NaN, infinity, or no real numbers')
+        page_out(tensor)  # or all of a large file would be in memory at once
 
 
 def _check_names(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_NARROW = 256  # widest tokens of a network that is mostly calls
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
@@ -84,6 +86,11 @@ class NetworkConfig:
         ):
             if wrong:
                 raise ValueError(reason)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether products of matrices take most of the time, and not calling operations."""
+        return max(self.encoder_width, self.decoder_width) > _NARROW
 
     @property
     def detail(self) -> int:

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from ttt3r_ros.model.network import Network
 
 Weights = tuple[Tensor, Tensor]  # of a linear layer: [out, in] and [out]
-WIDEST = 256
-"""Decoder width up to which fusing pays: above, products take the time, and copies the memory."""
 _PLAIN = (
     EncoderBlock,
     DecoderBlock,
@@ -194,13 +192,14 @@ def fuse(network: Network) -> Network:
     """
     Return a network that does the same with fewer operations; other parameters are shared.
 
-    It can no longer be trained, saved, or moved to another device or type. A wide network, one
-    whose blocks are not as trained, and one that is fused already are returned as they are.
+    It can no longer be trained, saved, or moved to another device or type. A wide network, in
+    which copies of weights take much memory, one whose blocks are not as trained, and one that is
+    fused already are returned as they are.
     """
     config = network.config
     blocks = [*network.enc_blocks, *network.dec_blocks, *network.dec_blocks_state]
     plain = all(isinstance(module, _PLAIN) for block in blocks for module in block.modules())
-    if max(config.encoder_width, config.decoder_width) > WIDEST or not plain:
+    if config.is_wide or not plain:
         return network
     shared = {id(parameter): parameter for parameter in network.parameters()}
     fused: Network = copy.deepcopy(network, shared)
