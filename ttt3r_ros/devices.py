@@ -69,7 +69,7 @@ def multiplies_bfloat16() -> bool:
     There such a product takes an eighth of the time of one of float32. Without them it can take
     eight times as long.
     """
-    told = getattr(torch.cpu, 'get_capabilities', dict)()  # not in every PyTorch
+    told: dict[str, object] = getattr(torch.cpu, 'get_capabilities', dict)()  # in newer PyTorch
     return bool(told.get('amx_bf16', False))
 
 
