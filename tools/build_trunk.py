@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from ttt3r_ros.model.mobile import BLOCKS
-from ttt3r_ros.training.initialise import TRUNK
+from ttt3r_ros.training.initialise import TRUNK_PREFIX
 
 EPSILON = 1e-3  # of its batch norms
 
@@ -62,7 +62,7 @@ def trunk(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         )
         parts[f'blocks.{index}.project'] = (f'{block}_project_conv', f'{block}_bn2', 1)
     return {
-        f'{TRUNK}{name}.{kind}': tensor
+        f'{TRUNK_PREFIX}{name}.{kind}': tensor
         for name, part in parts.items()
         for kind, tensor in folded(weights, *part).items()
     }

@@ -2,6 +2,7 @@ from dataclasses import replace
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from safetensors import safe_open
@@ -216,32 +217,29 @@ def test_a_run_goes_on_from_exported_weights_elsewhere(tmp_path: Path) -> None:
         second.start_from(tmp_path / 'small.safetensors')
 
 
-def test_weights_without_the_alignment_go_on_with_it(tmp_path: Path) -> None:
-    config = replace(PRESETS['small'], motion_alignment=False)
+@pytest.mark.parametrize(
+    ('other', 'anew', 'step'),
+    [
+        ({'motion_alignment': False}, ('motion.known', 'pose_head.mlp.fc2'), 3),
+        ({'stem': 'conv', 'encoder_depth': 3}, ('patch_embed',), 0),
+    ],
+    ids=['without alignment', 'another stem'],
+)
+def test_weights_of_another_network_give_what_both_have(
+    other: dict[str, Any], anew: tuple[str, ...], step: int, tmp_path: Path
+) -> None:
+    config = replace(PRESETS['small'], **other)
     old = Network(config).state_dict()
     told = {'steps': '3', 'frames': '96', 'core_hours': '0.5'}
-    save_safetensors(tmp_path / 'small.safetensors', old, config, told)
-    aligned = TrainingRun(tmp_path / 'run', SETTINGS)
-    new = {name: tensor.clone() for name, tensor in aligned.network.state_dict().items()}
-    aligned.start_from(tmp_path / 'small.safetensors')
-    for name, weights in aligned.network.state_dict().items():
-        anew = name.startswith('motion.known') or 'pose_head.mlp.fc2' in name
-        torch.testing.assert_close(weights, new[name] if anew else old[name])
-    assert aligned.network.config.motion_alignment
-
-
-def test_weights_with_another_stem_give_what_both_networks_have(tmp_path: Path) -> None:
-    config = replace(PRESETS['small'], stem='conv', encoder_depth=3)
-    old = Network(config).state_dict()
-    told = {'steps': '3', 'frames': '96', 'core_hours': '0.5'}
-    save_safetensors(tmp_path / 'conv.safetensors', old, config, told)
+    save_safetensors(tmp_path / 'other.safetensors', old, config, told)
     run = TrainingRun(tmp_path / 'run', SETTINGS)
     new = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
-    run.start_from(tmp_path / 'conv.safetensors')
-    assert (run.step, run.frames, run.seconds) == (0, 96, 1800)
+    run.start_from(tmp_path / 'other.safetensors')
+    assert (run.step, run.frames, run.seconds) == (step, 96, 1800)
     for name, weights in run.network.state_dict().items():
-        anew = name.startswith('patch_embed')
-        torch.testing.assert_close(weights, new[name] if anew else old[name])
+        kept = not any(part in name for part in anew)
+        torch.testing.assert_close(weights, old[name] if kept else new[name])
+    assert run.network.config == PRESETS['small']
 
 
 def test_the_pretrained_part_of_the_stem_stays_as_it_is(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ttt3r_ros.model.mobile import MobileStem
 from ttt3r_ros.model.network import Network
 
 _LOG_DEPTH, _LOG_CONFIDENCE, _LOG_FOCAL = math.log(1.7), -2.0, math.log(0.7)
-TRUNK = 'patch_embed.trunk.'
+TRUNK_PREFIX = 'patch_embed.trunk.'
 """Begins the names of the pretrained weights."""
 _RESIDUAL = ('attn.proj', 'mlp.fc2', 'conv2')  # what a block adds to its stream
 
@@ -52,9 +52,9 @@ def new_network(preset: str, seed: int, trunk: Path | None = None) -> Network:
 def _load_trunk(stem: MobileStem, path: Path) -> None:
     tensors, _ = read_tensors(path)
     found = {
-        name.removeprefix(TRUNK): tensor.float()
+        name.removeprefix(TRUNK_PREFIX): tensor.float()
         for name, tensor in tensors.items()
-        if name.startswith(TRUNK)
+        if name.startswith(TRUNK_PREFIX)
     }
     try:
         stem.trunk.load_state_dict(found)
