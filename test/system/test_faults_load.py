@@ -18,7 +18,15 @@ while True:
     rclpy.spin_once(node, timeout_sec=0.1)
 """
 BUSY = 'while True: pass'
-REASONS = ('dropped', 'lost in transport', 'discarded', 'bad', 'failed', 'out of order')
+REASONS = (
+    'dropped',
+    'overflowed',
+    'lost in transport',
+    'discarded',
+    'bad',
+    'failed',
+    'out of order',
+)
 
 
 def count(client, event: str) -> int:

@@ -100,7 +100,9 @@ def test_cleanup_frees_the_memory_of_the_network(system, tmp_path):
     save_safetensors(weights, network.state_dict(), network.config)
     size = weights.stat().st_size
     assert size > 200e6
-    process = system.start(autostart=False, wait='', weights=str(weights), input_queue=5)
+    process = system.start(
+        autostart=False, wait='', weights=str(weights), precision='float32', input_queue=5
+    )
     client = system.client
     assert state(client) == State.PRIMARY_STATE_UNCONFIGURED
 
@@ -117,7 +119,7 @@ def test_cleanup_frees_the_memory_of_the_network(system, tmp_path):
     assert memory() > before + 0.9 * size
     assert change(client, DEACTIVATE)
     assert change(client, CLEANUP)
-    assert memory() < before + 0.5 * size  # libraries keep their buffers
+    assert memory() < before + 0.6 * size  # libraries keep their buffers, and are in memory
 
 
 def test_weights_that_cannot_be_loaded_refuse_configure_with_the_reason(system):
