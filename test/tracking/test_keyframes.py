@@ -50,3 +50,37 @@ def test_depths_are_refined_even_from_the_mirror_image(inverted):
     error = landmarks.points.log_depth - np.log(depth)
     assert np.std(error) < 0.05
     assert landmarks.T_camera_world[-1, 0, 3] > 0.1
+
+
+def test_the_latest_pose_is_held_by_the_points_that_it_sees():
+    """After a fast turn it sees none of those that were seen most often."""
+    rng = np.random.default_rng(2)
+    landmarks = LandmarkMap(np.eye(4))
+    poses = []
+    for k in range(1, 8):
+        pose = np.eye(4)
+        pose[:3, :3] = Rotation.from_rotvec([0.0, 0.02 * k, 0.0]).as_matrix()
+        pose[:3, 3] = [0.05 * k, 0.0, 0.02 * k]
+        poses.append(pose)
+    # 130 points that the first keyframe sees, and 50 that the last but one sees first
+    worlds = []
+    for count, first in ((130, np.eye(4)), (50, poses[-2])):
+        pixels, depth = rng.uniform([40, 40], [600, 440], (count, 2)), rng.uniform(1.5, 4.0, count)
+        local = viewing_rays(pixels, MATRIX) * depth[:, None]
+        back = np.linalg.inv(first)
+        worlds.append(local @ back[:3, :3].T + back[:3, 3])
+        if count == 50:
+            see(landmarks, poses[:-1], worlds[0], np.arange(130), rng)
+        start = np.log(depth) + rng.normal(0, 0.2, count)
+        landmarks.insert(pixels.astype(np.float32), np.zeros((count, 2)), start)
+    see(landmarks, poses[-1:], worlds[1], 130 + np.arange(50), rng)
+    refine(landmarks, MATRIX, CONFIG)
+    turned = landmarks.T_camera_world[-1] @ np.linalg.inv(poses[-1])
+    assert Rotation.from_matrix(turned[:3, :3]).magnitude() < 0.02
+
+
+def see(landmarks, poses, world, rows, rng):
+    """Add a keyframe at each pose, which sees some points."""
+    for pose in poses:
+        pixels = project(world, pose, MATRIX) + rng.normal(0, 0.2, (len(rows), 2))
+        landmarks.add_keyframe(pose, rows, pixels, np.zeros((len(rows), 2)))

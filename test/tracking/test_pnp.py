@@ -218,6 +218,44 @@ def test_a_cut_takes_the_motion_of_the_network(film):
     assert np.allclose(cut.T_world_camera, expected, atol=5e-3)
 
 
+def test_a_sudden_turn_is_followed_where_the_network_tells_of_it(film):
+    poses, frames = film
+    track = tracker()
+    for image, depth in frames[:5]:
+        feed(track, image, depth, poses[0])
+    turn = Rotation.from_rotvec([0.0, 0.22, 0.0])  # 62 pixels: beyond what flow finds unguided
+    sudden = poses[4].copy()
+    sudden[:3, :3] = sudden[:3, :3] @ turn.as_matrix()
+    seen_by_network = poses[0].copy()
+    seen_by_network[:3, :3] = Rotation.from_rotvec([0.0, 0.2, 0.0]).as_matrix()
+    found = feed(track, *render(sudden), seen_by_network)
+    assert found.status == 'tracked'
+    assert found.covariance is not None  # by the map, not by its keyframes' looks
+    assert rotation_angle(inverse(found.T_world_camera) @ sudden) < 0.01
+
+
+def test_where_the_map_is_wrong_the_camera_is_followed_from_image_to_image():
+    """Near and far are so wrong that no pose fits; the motion of the points still tells."""
+    start, motion = np.eye(4), np.eye(4)
+    start[:3, :3] = Rotation.from_rotvec([0.0, 0.5, 0.0]).as_matrix()
+    motion[:3, :3] = Rotation.from_rotvec([0.01, 0.03, 0.0]).as_matrix()
+    motion[:3, 3] = [0.15, 0.1, 0.3]
+    wrong = np.exp(np.random.default_rng(5).uniform(-1.0, 1.0, (6, 8)))
+    image, depth = render(start)
+    track = tracker()
+    feed(track, image, depth * np.kron(wrong, np.ones((40, 40))).astype(np.float32), start)
+    found = feed(track, *render(start @ motion), start)
+    assert found.status == 'tracked'
+    assert found.covariance is None  # not by the map
+    moved = inverse(start) @ found.T_world_camera
+    assert rotation_angle(inverse(moved) @ motion) < 0.01
+    direction = moved[:3, 3] / np.linalg.norm(moved[:3, 3])
+    assert direction @ motion[:3, 3] / np.linalg.norm(motion[:3, 3]) > 0.98
+    again = feed(track, *render(start @ motion), start)  # in the new map
+    assert again.covariance is not None
+    assert np.abs(again.T_world_camera - found.T_world_camera).max() < 0.02
+
+
 def test_a_new_image_size_goes_on_with_the_network(film):
     _, frames = film
     track = tracker()

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.float32]
 
 _WINDOW = (13, 13)  # pixels around a corner that are compared
-_LEVELS = 3  # of the pyramid; with the window: motions up to about 50 pixels from the guess
+LEVELS = 3
+"""Of the pyramid; with the window: motions up to about 50 pixels from the guess."""
+MOST_LEVELS = 5
+"""Of the pyramid, where there is no good guess."""
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.03)
 _LEAST_TEXTURE = 1e-4  # smallest eigenvalue of a patch that can be followed (OpenCV's units)
 _NOISE_TEXTURE = 0.23 / 1024  # that eigenvalue for noise of variance 1 (Scharr's kernel)
@@ -64,7 +67,11 @@ def _strongest(
 
 
 def follow(
-    before: NDArray[np.uint8], after: NDArray[np.uint8], pixels: Pixels, guess: Pixels
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    pixels: Pixels,
+    guess: Pixels,
+    levels: int = LEVELS,
 ) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
     """
     Follow points by pyramidal Lucas–Kanade flow, there and back.
@@ -73,13 +80,14 @@ def follow(
     :param after: image in which they are looked for [H, W]
     :param pixels: in the image before [N, 2]
     :param guess: in the image after [N, 2]
+    :param levels: of the pyramid; more find points that moved far, and lose small ones
     :return: pixels in the image after [N, 2]; whether they return to where they came from [N];
         and whether they stand out from noise in both directions: on a bare wall or along an edge
         noise stays where it is guessed, whatever the camera does [N]
     """
     if len(pixels) == 0:
         return pixels, np.zeros(0, np.bool_), np.zeros(0, np.bool_)
-    there, found, residual = _flow(before, after, pixels, guess, _LEVELS)
+    there, found, residual = _flow(before, after, pixels, guess, levels)
     back, returned, texture = _flow(
         after, before, there, pixels, 0, cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
     )

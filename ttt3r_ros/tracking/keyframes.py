@@ -16,6 +16,7 @@ from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 _LEAST_SHARED = 0.5  # of the last keyframe's points
 _GROWN = 3  # windows of keyframes, after which they have their full distance
 _MOST_POINTS = 120  # that are refined together; the depths of the others follow
+_OF_LATEST = 30  # of them, that the latest keyframe sees
 _FEWEST_POINTS = 20
 _ITERATIONS = 3
 _CLEARLY_BETTER = 0.85  # cost of another start; without parallax all are nearly the same
@@ -57,9 +58,7 @@ def refine(
     seen = np.isfinite(landmarks.seen[:, :, 0])
     anchor = landmarks.points.anchor
     seen[anchor, np.arange(len(anchor))] = False  # where it says nothing about the depth
-    counts = seen.sum(axis=0)
-    order = np.argsort(-counts, kind='stable')
-    order = order[counts[order] > 0]
+    order = _ordered(seen)
     if len(order) < _FEWEST_POINTS:
         return None
     rows, others = np.sort(order[:_MOST_POINTS]), np.sort(order[_MOST_POINTS:])
@@ -73,6 +72,23 @@ def refine(
         rest = _problem(landmarks, seen, others, camera_matrix, config)
         landmarks.points.log_depth[others] = settle(rest)
     return replace(problem, T_camera_world=best.T_camera_world, log_depth=best.log_depth)
+
+
+def _ordered(seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """
+    Put the points that were seen most often first, after some of those of the latest keyframe.
+
+    Where the camera turns fast, those seen most often are no longer in sight: without the others
+    nothing would hold the latest pose.
+
+    :param seen: which keyframe sees which point [F, L]
+    :return: points that are seen at all [N]
+    """
+    counts = seen.sum(axis=0)
+    order = np.argsort(-counts, kind='stable')
+    order = order[counts[order] > 0]
+    latest = order[seen[-1, order]][:_OF_LATEST]
+    return np.concatenate([latest, order[~np.isin(order, latest)]])
 
 
 def _problem(

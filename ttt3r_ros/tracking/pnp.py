@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking.config import TrackerConfig
-from ttt3r_ros.tracking.features import follow
+from ttt3r_ros.tracking.features import LEVELS, MOST_LEVELS, follow
 from ttt3r_ros.tracking.frame import TrackingFrame, check_image, gray_image
 from ttt3r_ros.tracking.mapper import Mapper, Sighting
 from ttt3r_ros.tracking.pose import Array, project, solve_pose
 from ttt3r_ros.tracking.shutter import readout_shift
+from ttt3r_ros.tracking.two_view import relative_pose
 
 __all__ = ['PnpTracker', 'TrackedPose', 'TrackerConfig']
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _OUTLIER = 3.0  # a point is given up at so many times the error of one that agrees
 _LEAST_AGREEING = 0.3  # of the points that were found
+_CROSSING = 1.5  # times as many points must agree as for a pose in the map
 _MOST_BLURRED = 30  # frames; what is blurred for longer is the new normal
 
 
@@ -63,6 +65,27 @@ class TrackedPose:
     landmark_pixels: Array
     landmark_depth: Array
     landmark_sigma: Array
+
+
+@dataclass(frozen=True)
+class _Matches:
+    """
+    Points of the map, followed to a new image.
+
+    :param T_camera_world: about where its camera is [4, 4]
+    :param rows: of the map [N]
+    :param world: where they are, metres [N, 3]
+    :param pixels: where they are seen [N, 2]
+    :param before: where they were in the last good image [N, 2]
+    :param clear: whether they stand out from noise, see `follow` [N]
+    """
+
+    T_camera_world: Transform
+    rows: NDArray[np.int64]
+    world: Array
+    pixels: NDArray[np.float32]
+    before: NDArray[np.float32]
+    clear: NDArray[np.bool_]
 
 
 class PnpTracker:
@@ -127,9 +150,10 @@ class PnpTracker:
         if self._frame is None:
             self._start(frame, network_pose, inverse(network_pose))
             return self._report('first')
-        sighting = self._follow(self._frame, frame)
+        sighting, matches = self._locate(self._frame, frame, network_pose)
         if sighting is None:
-            return self._recover(frame, network_pose)
+            crossed = None if matches is None else self._cross(frame, matches, network_pose)
+            return crossed or self._recover(frame, network_pose)
         self._T_camera_world, log_scale = self._mapper.learn(
             frame, sighting, calibrated=calibrated
         )
@@ -164,43 +188,97 @@ class PnpTracker:
         if refined is not None:
             self._T_camera_world = refined
 
-    def _follow(self, last: TrackingFrame, frame: TrackingFrame) -> Sighting | None:
-        """Follow the points and solve the pose; the map stays as it is."""
+    def _locate(
+        self, last: TrackingFrame, frame: TrackingFrame, network_pose: Transform
+    ) -> tuple[Sighting | None, _Matches | None]:
+        """
+        Find the pose in the map: by the motion as before, or the network's in a sudden turn.
+
+        :param last: the last good image
+        :return: the pose, or None; the points that were followed, or None where none can be
+        """
         if last.gray.shape != frame.gray.shape:
-            return None
-        config, matrix, points = self._config, frame.camera_matrix, self._mapper.landmarks.points
+            return None, None
+        matches = self._follow(last, frame, self._motion, LEVELS)
+        sighting = self._solve(frame, matches)
+        if sighting is None:
+            again = self._follow(last, frame, self._network_motion(network_pose), MOST_LEVELS)
+            sighting = self._solve(frame, again)
+            matches = max(matches, again, key=lambda found: int(found.clear.sum()))
+        return sighting, matches
+
+    def _network_motion(self, network_pose: Transform) -> Transform:
+        """Return the motion since the last good image, as the network sees it."""
+        motion = inverse(network_pose) @ self._network_pose
+        motion[:3, 3] *= self._depth_scale
+        return motion
+
+    def _follow(
+        self, last: TrackingFrame, frame: TrackingFrame, motion: Transform, levels: int
+    ) -> _Matches:
+        """
+        Follow the map's points.
+
+        :param last: the last good image
+        :param motion: from its camera to the new one, about
+        :param levels: of the pyramid
+        """
+        matrix, points = frame.camera_matrix, self._mapper.landmarks.points
         rows = np.flatnonzero(points.followed)
         world, before = self._mapper.landmarks.world_points(matrix)[rows], points.pixels[rows]
-        guess = self._motion @ self._T_camera_world
+        guess = motion @ self._T_camera_world
         shift = project(world, guess, matrix) - project(world, self._T_camera_world, matrix)
         start = before + np.nan_to_num(shift, nan=0.0, posinf=0.0, neginf=0.0)
-        pixels, good, clear = follow(last.gray, frame.gray, before, start.astype(np.float32))
-        rows, pixels, world, before = rows[good], pixels[good], world[good], before[good]
-        shift = readout_shift(pixels, before, len(frame.gray))
-        corrected = pixels - self.readout * shift
+        start = start.astype(np.float32)
+        pixels, good, clear = follow(last.gray, frame.gray, before, start, levels)
+        return _Matches(guess, rows[good], world[good], pixels[good], before[good], clear[good])
+
+    def _solve(self, frame: TrackingFrame, matches: _Matches) -> Sighting | None:
+        """Solve the pose; the map stays as it is."""
+        config, matrix, pixels = self._config, frame.camera_matrix, matches.pixels
+        shift = readout_shift(pixels, matches.before, len(frame.gray))
         solution = solve_pose(
-            world,
-            corrected,
+            matches.world,
+            pixels - self.readout * shift,
             matrix,
-            (guess, self._T_camera_world),
+            (matches.T_camera_world, self._T_camera_world),
             config.max_error,
             config.min_inliers,
         )
         if solution is None or solution.inliers.mean() < _LEAST_AGREEING:
             return None
-        if (solution.inliers & clear[good]).sum() < config.min_inliers:
+        if (solution.inliers & matches.clear).sum() < config.min_inliers:
             return None  # noise agrees with any pose that is guessed
         near = solution.errors < _OUTLIER * config.max_error
         return Sighting(
             T_camera_world=solution.T_camera_world,
             motion=solution.T_camera_world @ inverse(self._T_camera_world),
-            rows=rows[near],
+            rows=matches.rows[near],
             pixels=pixels[near],
-            before=before[near],
+            before=matches.before[near],
             agree=solution.inliers[near],
-            matches=len(rows),
-            covariance=solution.covariance(world, matrix),
+            matches=len(pixels),
+            covariance=solution.covariance(matches.world, matrix),
         )
+
+    def _cross(
+        self, frame: TrackingFrame, matches: _Matches, network_pose: Transform
+    ) -> TrackedPose | None:
+        """Begin a new map where the points moved as for a camera, but not one in this map."""
+        pose, clear = self._T_camera_world, matches.clear
+        depth = (matches.world[clear] @ pose[:3, :3].T + pose[:3, 3])[:, 2]
+        before, pixels = matches.before[clear], matches.pixels[clear]
+        least = round(_CROSSING * self._config.min_inliers)
+        found = relative_pose(before, pixels, depth, frame.camera_matrix, least)
+        if found is None:
+            return None
+        logger.info('the map is left behind: tracking goes on from image to image')
+        ratio = np.log(found.depth) - frame.look_up(pixels)
+        ratio = ratio[np.isfinite(ratio)]
+        scale = float(np.median(ratio)) if len(ratio) else 0.0
+        self._start(frame, network_pose, found.motion @ pose, scale)
+        self._motion = found.motion
+        return self._report('tracked', int(found.inliers.sum()), len(matches.pixels))
 
     def _recover(self, frame: TrackingFrame, network_pose: Transform) -> TrackedPose:
         """Find the place again, or wait while nothing is to be seen, or ask the network."""
