@@ -16,7 +16,7 @@ from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 _LEAST_SHARED = 0.5  # of the last keyframe's points
 _GROWN = 3  # windows of keyframes, after which they have their full distance
 _MOST_POINTS = 120  # that are refined together; the depths of the others follow
-_OF_LATEST = 30  # of them, that the latest keyframe sees
+_OF_EACH = 30  # of them, at least, that a keyframe sees whose pose is refined
 _FEWEST_POINTS = 20
 _ITERATIONS = 3
 _CLEARLY_BETTER = 0.85  # cost of another start; without parallax all are nearly the same
@@ -58,7 +58,8 @@ def refine(
     seen = np.isfinite(landmarks.seen[:, :, 0])
     anchor = landmarks.points.anchor
     seen[anchor, np.arange(len(anchor))] = False  # where it says nothing about the depth
-    order = _ordered(seen)
+    free = _free_poses(landmarks, config)
+    order = _ordered(seen, free)
     if len(order) < _FEWEST_POINTS:
         return None
     rows, others = np.sort(order[:_MOST_POINTS]), np.sort(order[_MOST_POINTS:])
@@ -74,21 +75,30 @@ def refine(
     return replace(problem, T_camera_world=best.T_camera_world, log_depth=best.log_depth)
 
 
-def _ordered(seen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """
-    Put the points that were seen most often first, after some of those of the latest keyframe.
+def _free_poses(landmarks: LandmarkMap, config: TrackerConfig) -> int:
+    most = len(landmarks.T_camera_world) - 1
+    return most if landmarks.young else min(most, config.free_poses)
 
-    Where the camera turns fast, those seen most often are no longer in sight: without the others
-    nothing would hold the latest pose.
+
+def _ordered(seen: NDArray[np.bool_], free: int) -> NDArray[np.int64]:
+    """
+    Put the points that were seen most often first, after some of those of each free keyframe.
+
+    Where the camera turns fast, those seen most often were in sight for some keyframes only:
+    without the others nothing would hold the other poses.
 
     :param seen: which keyframe sees which point [F, L]
+    :param free: keyframes, the latest, whose poses are refined
     :return: points that are seen at all [N]
     """
     counts = seen.sum(axis=0)
     order = np.argsort(-counts, kind='stable')
     order = order[counts[order] > 0]
-    latest = order[seen[-1, order]][:_OF_LATEST]
-    return np.concatenate([latest, order[~np.isin(order, latest)]])
+    share = min(_OF_EACH, _MOST_POINTS // free)
+    holds = np.zeros(len(order), np.bool_)
+    for k in range(1, free + 1):
+        holds[np.flatnonzero(seen[-k, order])[:share]] = True
+    return np.concatenate([order[holds], order[~holds]])
 
 
 def _problem(
@@ -108,7 +118,7 @@ def _problem(
     point, frame = np.nonzero(seen[:, rows].T)
     return BundleProblem(
         T_camera_world=poses,
-        fixed=1 if landmarks.young else max(1, len(poses) - config.free_poses),
+        fixed=len(poses) - _free_poses(landmarks, config),
         anchor=points.anchor[rows],
         rays=viewing_rays(points.anchor_pixels[rows], camera_matrix),
         log_depth=points.log_depth[rows],

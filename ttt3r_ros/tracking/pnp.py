@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
-from ttt3r_ros.geometry.se3 import Transform, inverse
+from ttt3r_ros.geometry.se3 import Transform, inverse, rotation_angle
 from ttt3r_ros.tracking.config import TrackerConfig
 from ttt3r_ros.tracking.features import LEVELS, MOST_LEVELS, follow
 from ttt3r_ros.tracking.frame import TrackingFrame, check_image, gray_image
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _OUTLIER = 3.0  # a point is given up at so many times the error of one that agrees
 _LEAST_AGREEING = 0.3  # of the points that were found
+_SURE = 0.6  # of the points agree with a pose in a map that did not fit at first
+_APART = 0.03  # radians, between two answers of which one is wrong
 _CROSSING = 1.5  # times as many points must agree as for a pose in the map
 _MOST_BLURRED = 30  # frames; what is blurred for longer is the new normal
 
@@ -150,10 +152,12 @@ class PnpTracker:
         if self._frame is None:
             self._start(frame, network_pose, inverse(network_pose))
             return self._report('first')
-        sighting, matches = self._locate(self._frame, frame, network_pose)
+        sighting, doubted = self._locate(self._frame, frame, network_pose)
+        crossed = None if doubted is None else self._cross(frame, doubted, network_pose, sighting)
+        if crossed is not None:
+            return crossed
         if sighting is None:
-            crossed = None if matches is None else self._cross(frame, matches, network_pose)
-            return crossed or self._recover(frame, network_pose)
+            return self._recover(frame, network_pose)
         self._T_camera_world, log_scale = self._mapper.learn(
             frame, sighting, calibrated=calibrated
         )
@@ -195,17 +199,19 @@ class PnpTracker:
         Find the pose in the map: by the motion as before, or the network's in a sudden turn.
 
         :param last: the last good image
-        :return: the pose, or None; the points that were followed, or None where none can be
+        :return: the pose, or None; the points that were followed, where it is None or in doubt
         """
         if last.gray.shape != frame.gray.shape:
             return None, None
         matches = self._follow(last, frame, self._motion, LEVELS)
         sighting = self._solve(frame, matches)
-        if sighting is None:
-            again = self._follow(last, frame, self._network_motion(network_pose), MOST_LEVELS)
-            sighting = self._solve(frame, again)
-            matches = max(matches, again, key=lambda found: int(found.clear.sum()))
-        return sighting, matches
+        if sighting is not None:
+            return sighting, None
+        again = self._follow(last, frame, self._network_motion(network_pose), MOST_LEVELS)
+        sighting = self._solve(frame, again)
+        if sighting is not None and sighting.agree.sum() > _SURE * sighting.matches:
+            return sighting, None
+        return sighting, max(matches, again, key=lambda found: int(found.clear.sum()))
 
     def _network_motion(self, network_pose: Transform) -> Transform:
         """Return the motion since the last good image, as the network sees it."""
@@ -262,7 +268,11 @@ class PnpTracker:
         )
 
     def _cross(
-        self, frame: TrackingFrame, matches: _Matches, network_pose: Transform
+        self,
+        frame: TrackingFrame,
+        matches: _Matches,
+        network_pose: Transform,
+        doubted: Sighting | None,
     ) -> TrackedPose | None:
         """Begin a new map where the points moved as for a camera, but not one in this map."""
         pose, clear = self._T_camera_world, matches.clear
@@ -271,6 +281,8 @@ class PnpTracker:
         least = round(_CROSSING * self._config.min_inliers)
         found = relative_pose(before, pixels, depth, frame.camera_matrix, least)
         if found is None:
+            return None
+        if doubted is not None and rotation_angle(found.motion @ inverse(doubted.motion)) < _APART:
             return None
         logger.info('the map is left behind: tracking goes on from image to image')
         ratio = np.log(found.depth) - frame.look_up(pixels)
