@@ -167,6 +167,33 @@ def test_darkness_repeats_the_last_pose_until_there_is_light(film):
     assert np.abs(again.T_world_camera - poses[10]).max() < 0.02
 
 
+def test_through_a_blur_the_network_leads_and_the_map_is_kept(film):
+    poses, frames = film
+    track = tracker()
+    for image, depth in frames[:10]:
+        before = feed(track, image, 0.8 * depth)
+    track.finish()
+    step = np.eye(4)
+    step[:3, :3] = Rotation.from_rotvec([0, 0.1, 0]).as_matrix()
+    step[2, 3] = 0.08
+    network = np.eye(4)
+    for number, (image, depth) in enumerate(frames[10:13]):
+        network = network @ step
+        blurred = feed(track, cv2.GaussianBlur(image, (0, 0), 12), 0.8 * depth, network)
+        assert blurred.status == 'network'
+        assert blurred.covariance is None
+        assert blurred.depth_scale == before.depth_scale
+        since = inverse(before.T_world_camera) @ blurred.T_world_camera
+        assert rotation_angle(since) == pytest.approx(0.1 * (number + 1), abs=5e-3)
+        if number == 0:
+            assert since[2, 3] == pytest.approx(0.08 * before.depth_scale, abs=5e-3)
+    again = feed(track, *frames[13], network)
+    assert again.status == 'tracked'
+    assert again.covariance is not None  # in the map as it was, not at a place found again
+    again.T_world_camera[:3, 3] /= 0.8
+    assert np.abs(again.T_world_camera - poses[13]).max() < 0.05
+
+
 def test_a_camera_that_sees_edges_alone_is_not_tracked(film):
     depth = film[1][0][1]
     rng = np.random.default_rng(2)

@@ -63,14 +63,14 @@ def refine(
     if len(order) < _FEWEST_POINTS:
         return None
     rows, others = np.sort(order[:_MOST_POINTS]), np.sort(order[_MOST_POINTS:])
-    problem = _problem(landmarks, seen, rows, camera_matrix, config)
+    problem = _problem(landmarks, seen, rows, free, camera_matrix, config)
     if landmarks.young:
         problem = _best_start(problem)
     best = adjust(problem, _ITERATIONS)
     landmarks.T_camera_world = best.T_camera_world
     landmarks.points.log_depth[rows] = best.log_depth
     if len(others):
-        rest = _problem(landmarks, seen, others, camera_matrix, config)
+        rest = _problem(landmarks, seen, others, free, camera_matrix, config)
         landmarks.points.log_depth[others] = settle(rest)
     return replace(problem, T_camera_world=best.T_camera_world, log_depth=best.log_depth)
 
@@ -105,6 +105,7 @@ def _problem(
     landmarks: LandmarkMap,
     seen: NDArray[np.bool_],
     rows: NDArray[np.int64],
+    free: int,
     camera_matrix: Array,
     config: TrackerConfig,
 ) -> BundleProblem:
@@ -113,12 +114,13 @@ def _problem(
 
     :param seen: which keyframe sees which point [F, L]
     :param rows: points [N]
+    :param free: keyframes, the latest, whose poses are refined
     """
     points, poses = landmarks.points, landmarks.T_camera_world
     point, frame = np.nonzero(seen[:, rows].T)
     return BundleProblem(
         T_camera_world=poses,
-        fixed=len(poses) - _free_poses(landmarks, config),
+        fixed=len(poses) - free,
         anchor=points.anchor[rows],
         rays=viewing_rays(points.anchor_pixels[rows], camera_matrix),
         log_depth=points.log_depth[rows],

@@ -9,7 +9,7 @@ pose is given out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import logging
 
 import numpy as np
@@ -34,7 +34,7 @@ _LEAST_AGREEING = 0.3  # of the points that were found
 _SURE = 0.6  # of the points agree with a pose in a map that did not fit at first
 _APART = 0.03  # radians, between two answers of which one is wrong
 _CROSSING = 1.5  # times as many points must agree as for a pose in the map
-_MOST_BLURRED = 30  # frames; what is blurred for longer is the new normal
+_MOST_BLURRED = 30  # frames; after that the map begins anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,9 @@ class TrackedPose:
     The pose of one frame.
 
     :param T_world_camera: [4, 4], metres
-    :param status: first; tracked; network (nothing in common with what was seen before: the
-        network's motion since the last good pose is taken); lost (nothing to be seen: the last
-        good pose is repeated)
+    :param status: first; tracked; network (blurred, or nothing in common with what was seen
+        before: the network's motion since the last good pose is taken); lost (nothing to be seen:
+        the last good pose is repeated)
     :param inliers: points that agree with the pose
     :param matches: points that were found in the image
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians), in camera axes,
@@ -152,8 +152,10 @@ class PnpTracker:
         if self._frame is None:
             self._start(frame, network_pose, inverse(network_pose))
             return self._report('first')
-        sighting, doubted = self._locate(self._frame, frame, network_pose)
-        crossed = None if doubted is None else self._cross(frame, doubted, network_pose, sighting)
+        sighting, unsettled = self._locate(self._frame, frame, network_pose)
+        crossed = None
+        if unsettled is not None:
+            crossed = self._cross(frame, unsettled, network_pose, sighting)
         if crossed is not None:
             return crossed
         if sighting is None:
@@ -293,16 +295,22 @@ class PnpTracker:
         return self._report('tracked', int(found.inliers.sum()), len(matches.pixels))
 
     def _recover(self, frame: TrackingFrame, network_pose: Transform) -> TrackedPose:
-        """Find the place again, or wait while nothing is to be seen, or ask the network."""
+        """
+        Find the place again, or ask the network; wait while nothing is to be seen.
+
+        A blurred image leaves no trace in the map, which is looked for again in the next image.
+        """
         place = self._mapper.find(frame)
         if place is not None:
             logger.info('tracking goes on from a place seen before')
             self._start(frame, network_pose, place.T_camera_world, place.log_scale)
             return self._report('tracked', place.inliers, place.matches)
-        self._frames_lost += 1
-        blurred = self._frames_lost <= _MOST_BLURRED and self._mapper.is_blurred(frame)
-        if blurred or self._mapper.is_empty(frame):
+        if self._mapper.is_empty(frame):
             return self._report('lost')
+        self._frames_lost += 1
+        if self._frames_lost <= _MOST_BLURRED and self._mapper.is_blurred(frame):
+            pose = self._network_motion(network_pose) @ self._T_camera_world
+            return replace(self._report('network'), T_world_camera=inverse(pose))
         logger.info("nothing in common with earlier images: the network's motion is taken")
         motion = inverse(network_pose) @ self._network_pose
         self._start(frame, network_pose, motion @ self._T_camera_world)
