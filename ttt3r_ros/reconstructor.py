@@ -354,6 +354,7 @@ class Reconstructor:
                 inliers=tracked.inliers,
                 matches=tracked.matches,
                 covariance=tracked.covariance,
+                blurred=tracked.blurred,
             )
             if self._config.align_depth:
                 scale = tracked.depth_scale

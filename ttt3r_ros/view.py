@@ -22,12 +22,19 @@ class Tracking:
     :param matches: points that were found in this image; 0 without tracking
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians) in the camera's
         axes [6, 6]; None where nothing is known
+    :param blurred: the image is so blurred that the map does not learn from it
     """
 
     status: str
     inliers: int = 0
     matches: int = 0
     covariance: NDArray[np.float64] | None = None
+    blurred: bool = False
+
+    @property
+    def belongs_in_map(self) -> bool:
+        """Whether the points may be added to a map: not where the pose or the image is too bad."""
+        return self.status != 'lost' and not self.blurred
 
 
 @dataclass(frozen=True, kw_only=True)

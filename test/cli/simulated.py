@@ -41,10 +41,12 @@ class Simulation:
     :param scale: error of scale in depth and positions
     :param refused: frames that cannot be used
     :param lost: frames in which tracking is lost
+    :param blurred: frames that are too blurred to be added to the map
     """
 
-    def __init__(self, scale=1.0, refused=(), lost=()):
-        self._scale, self._refused, self._lost = scale, refused, lost
+    def __init__(self, scale=1.0, refused=(), lost=(), blurred=()):
+        self._scale, self._refused = scale, refused
+        self._lost, self._blurred = lost, blurred
         self.cameras = []
 
     def add(self, image, *, camera=None):
@@ -68,6 +70,9 @@ class Simulation:
             input_intrinsics=CAMERA,
             focal_spread=0.0,
             mapping=mapping,
-            tracking=Tracking(status='lost' if number in self._lost else 'tracked'),
+            tracking=Tracking(
+                status='lost' if number in self._lost else 'tracked',
+                blurred=number in self._blurred,
+            ),
             health=Health(gain=0.5, change=0.1, drift=0.2),
         )

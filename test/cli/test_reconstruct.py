@@ -95,6 +95,14 @@ def test_frames_that_are_lost_count_and_stay_out_of_the_map(tmp_path):
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
 
 
+def test_frames_that_are_blurred_stay_out_of_the_map_and_are_not_lost(tmp_path):
+    lines = reconstruct(wall_recording(2), Simulation(blurred={0, 1}), tmp_path, CONFIG)
+    assert 'lost' not in lines[0]
+    assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
+    reconstruct(wall_recording(2), Simulation(blurred={0}), tmp_path, CONFIG)
+    assert len(ply_points(tmp_path / 'points.ply')[0]) > 0
+
+
 def test_nothing_usable_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match='no frame of wall'):
         reconstruct(wall_recording(2), Simulation(refused={0, 1}), tmp_path, CONFIG)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import subprocess
 import sys
 
+import cv2
 from faults import environment
 from harness import seconds, stamp
 import numpy as np
@@ -75,6 +76,26 @@ def test_a_view_that_is_not_known_gets_no_pose_and_the_next_is_tracked(system, i
     assert client.value(': reconstruction', 'tracking') == 'tracked'
     assert client.count('lost') == LOST
     assert process.status is None
+
+
+def test_a_blurred_image_gets_a_pose_but_stays_out_of_the_map(system, images):
+    system.start(input_queue=50, weights='', pose_source='pnp', map_rate=30.0)
+    client = system.client
+    client.listen('odometry', 'map_points')
+    client.listen_to_diagnostics()
+    buffer = client.listen_to_tf()
+    for index, pixels in enumerate(images[:KNOWN]):
+        send(client, pixels, 100.0 + index)
+    last = 100.0 + KNOWN - 1
+    client.wait_for_stamp('map_points', last)
+    for index in range(4):
+        odometry = send(client, cv2.GaussianBlur(images[KNOWN], (0, 0), 12), 200.0 + index)
+        assert variance(odometry) < 1
+    assert newest_transform(buffer) == 203.0
+    send(client, images[KNOWN], 300.0)
+    client.wait_for_stamp('map_points', 300.0)
+    assert not [at for at in client.stamps('map_points') if last < at < 300.0]
+    assert client.count('lost') == 0
 
 
 SPOILT = """

@@ -180,7 +180,7 @@ def test_through_a_blur_the_network_leads_and_the_map_is_kept(film):
     for number, (image, depth) in enumerate(frames[10:13]):
         network = network @ step
         blurred = feed(track, cv2.GaussianBlur(image, (0, 0), 12), 0.8 * depth, network)
-        assert blurred.status == 'network'
+        assert (blurred.status, blurred.blurred) == ('network', True)
         assert blurred.covariance is None
         assert blurred.depth_scale == before.depth_scale
         since = inverse(before.T_world_camera) @ blurred.T_world_camera
@@ -188,7 +188,7 @@ def test_through_a_blur_the_network_leads_and_the_map_is_kept(film):
         if number == 0:
             assert since[2, 3] == pytest.approx(0.08 * before.depth_scale, abs=5e-3)
     again = feed(track, *frames[13], network)
-    assert again.status == 'tracked'
+    assert (again.status, again.blurred) == ('tracked', False)
     assert again.covariance is not None  # in the map as it was, not at a place found again
     again.T_world_camera[:3, 3] /= 0.8
     assert np.abs(again.T_world_camera - poses[13]).max() < 0.05
@@ -239,7 +239,7 @@ def test_a_cut_takes_the_motion_of_the_network(film):
     moved[:3, 3] += [0.5, 0.1, -0.2]
     other, depth = render(np.eye(4), seed=7)
     cut = feed(track, other, depth, moved)
-    assert cut.status == 'network'
+    assert (cut.status, cut.blurred) == ('network', False)
     expected = before.T_world_camera @ inverse(network) @ moved
     # the pose before may be that of a keyframe, and refined after it was given out
     assert np.allclose(cut.T_world_camera, expected, atol=5e-3)

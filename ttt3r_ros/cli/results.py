@@ -76,9 +76,8 @@ class Results:
         self._poses.append(view.T_world_camera)
         self._cameras.append(view.input_intrinsics)
         kept = self._kept(view)
-        if view.tracking.status == 'lost':
-            self._lost += 1  # its pose is the last good one, so its points lie elsewhere
-        else:
+        self._lost += view.tracking.status == 'lost'
+        if view.tracking.belongs_in_map:
             points = transform_points(view.T_world_camera, view.points[kept])
             self._map.add(points, view.image[kept], view.confidence[kept])
         depth = to_input_size(view.depth, view.mapping)

@@ -196,7 +196,7 @@ class Pipeline:
             published = time.monotonic()
             latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
             # From here on nobody waits for this image, but perhaps the next one.
-            if view.tracking.status != 'lost':
+            if view.tracking.belongs_in_map:
                 self._add_to_map(frame.stamp, names, view, valid, epoch.T_map_world)
             confidence = float(view.confidence.mean())
             self.report = Report(view=view, confidence=confidence, calibrated=calibrated)

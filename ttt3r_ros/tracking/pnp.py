@@ -50,6 +50,7 @@ class TrackedPose:
     :param matches: points that were found in the image
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians), in camera axes,
         relative to the map; None where the pose was not solved by flow [6, 6]
+    :param blurred: the map was not learnt from this image
     :param focal_scale: what the given focal length is to be multiplied by; 1 if calibrated
     :param depth_scale: what the network's depth is to be multiplied by to agree with the map
     :param landmark_pixels: the map's points, in the network's image [N, 2]
@@ -62,6 +63,7 @@ class TrackedPose:
     inliers: int
     matches: int
     covariance: Array | None
+    blurred: bool
     focal_scale: float
     depth_scale: float
     landmark_pixels: Array
@@ -310,7 +312,8 @@ class PnpTracker:
         self._frames_lost += 1
         if self._frames_lost <= _MOST_BLURRED and self._mapper.is_blurred(frame):
             pose = self._network_motion(network_pose) @ self._T_camera_world
-            return replace(self._report('network'), T_world_camera=inverse(pose))
+            report = self._report('network')
+            return replace(report, T_world_camera=inverse(pose), blurred=True)
         logger.info("nothing in common with earlier images: the network's motion is taken")
         motion = inverse(network_pose) @ self._network_pose
         self._start(frame, network_pose, motion @ self._T_camera_world)
@@ -346,6 +349,7 @@ class PnpTracker:
             inliers=inliers,
             matches=matches,
             covariance=covariance,
+            blurred=False,
             focal_scale=self._focal_scale,
             depth_scale=self._depth_scale,
             landmark_pixels=pixels,
