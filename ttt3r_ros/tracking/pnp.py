@@ -50,12 +50,12 @@ class TrackedPose:
     :param matches: points that were found in the image
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians), in camera axes,
         relative to the map; None where the pose was not solved by flow [6, 6]
-    :param blurred: the map was not learnt from this image
     :param focal_scale: what the given focal length is to be multiplied by; 1 if calibrated
     :param depth_scale: what the network's depth is to be multiplied by to agree with the map
     :param landmark_pixels: the map's points, in the network's image [N, 2]
     :param landmark_depth: their depths, metres [N]
     :param landmark_sigma: standard deviations of these depths' logarithms [N]
+    :param blurred: the image is so blurred that the map has not learnt from it
     """
 
     T_world_camera: Transform
@@ -63,12 +63,12 @@ class TrackedPose:
     inliers: int
     matches: int
     covariance: Array | None
-    blurred: bool
     focal_scale: float
     depth_scale: float
     landmark_pixels: Array
     landmark_depth: Array
     landmark_sigma: Array
+    blurred: bool = False
 
 
 @dataclass(frozen=True)
@@ -349,7 +349,6 @@ class PnpTracker:
             inliers=inliers,
             matches=matches,
             covariance=covariance,
-            blurred=False,
             focal_scale=self._focal_scale,
             depth_scale=self._depth_scale,
             landmark_pixels=pixels,
