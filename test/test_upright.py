@@ -211,15 +211,23 @@ def test_an_image_without_confidence_tells_nothing_of_gravity(
     assert reconstructor.prepare(picture).roll == 0.0
 
 
+@pytest.mark.parametrize(
+    ('between', 'spins'),
+    [
+        (('lost', False), [0, 0, 1, 0, 0, 1]),
+        (('network', True), [0, 0, 1, 2, 0, 1]),  # the network's motion, in a blur, goes on
+    ],
+)
 def test_the_leap_of_a_camera_that_is_found_again_is_not_expected_once_more(
-    monkeypatch: pytest.MonkeyPatch,
+    between: tuple[str, bool], spins: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [(picture, _)] = rolled_rooms(1, 0.0)
     reconstructor = Reconstructor(ReconstructorConfig(pose_source='pnp'))
     foreseen, poses = [], []
     turned = Rotation.from_rotvec([0.0, 0.3, 0.0]).as_matrix()
-    told = iter(['first', 'tracked', 'lost', 'tracked', 'tracked', 'tracked'])
-    angles = iter([0, 1, 1, 4, 5, 6])
+    tracked = ('tracked', False)
+    told = iter([('first', False), tracked, between, tracked, tracked, tracked])
+    angles = iter([0, 1, 1 if between[0] == 'lost' else 3, 7, 8, 9])
 
     def follow(_: NDArray[np.uint8], R_world_camera: NDArray[np.float64]) -> float:
         foreseen.append(R_world_camera)
@@ -229,8 +237,10 @@ def test_the_leap_of_a_camera_that_is_found_again_is_not_expected_once_more(
         pose = np.eye(4)
         pose[:3, :3] = np.linalg.matrix_power(turned, next(angles))
         poses.append(pose[:3, :3])
+        status, blurred = next(told)
         return TrackedPose(
-            T_world_camera=pose, status=next(told), inliers=0, matches=0, covariance=None,
+            T_world_camera=pose, status=status, blurred=blurred,
+            inliers=0, matches=0, covariance=None,
             focal_scale=1.0, depth_scale=1.0, landmark_pixels=np.zeros((0, 2)),
             landmark_depth=np.zeros(0), landmark_sigma=np.zeros(0),
         )  # fmt: skip
@@ -239,5 +249,6 @@ def test_the_leap_of_a_camera_that_is_found_again_is_not_expected_once_more(
     monkeypatch.setattr(reconstructor._tracker, 'add', track)
     for _ in range(6):
         reconstructor.add(picture)
-    expected = [np.eye(3), poses[0], poses[1] @ turned, poses[2], poses[3], poses[4] @ turned]
+    turns = [np.linalg.matrix_power(turned, spin) for spin in spins]
+    expected = [pose @ turn for pose, turn in zip([np.eye(3), *poses[:-1]], turns, strict=True)]
     np.testing.assert_allclose(foreseen, expected, atol=1e-9)

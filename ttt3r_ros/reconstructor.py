@@ -141,7 +141,7 @@ class Reconstructor:
         self._focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)
         self._last_pose = np.eye(4)
         self._spin = np.eye(3)  # rotation of the camera from the image before to the last one
-        self._was_found = True  # whether the last image had a pose
+        self._last_tracking = Tracking(status='first')
         self._watch.reset()
         if self._gimbal:
             self._gimbal.reset()
@@ -387,11 +387,9 @@ class Reconstructor:
 
     def _remember(self, pose: se3.Transform, tracking: Tracking) -> None:
         """Keep what the next image is expected from."""
-        found = tracking.status != 'lost'
-        # the leap of a camera that finds itself again says nothing of how it moves
-        followed = found and self._was_found
-        self._spin = self._last_pose[:3, :3].T @ pose[:3, :3] if followed else np.eye(3)
-        self._was_found = found
+        moved = tracking.status != 'lost' and not tracking.leaps(self._last_tracking)
+        self._spin = self._last_pose[:3, :3].T @ pose[:3, :3] if moved else np.eye(3)
+        self._last_tracking = tracking
         self._last_pose = pose
         if self._gimbal and self._tracker and tracking.status == 'network':
             self._gimbal.lose(pose[:3, :3])

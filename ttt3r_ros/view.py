@@ -36,6 +36,17 @@ class Tracking:
         """Whether the points may be added to a map: not where the pose or the image is too bad."""
         return self.status != 'lost' and not self.blurred
 
+    def leaps(self, last: Tracking) -> bool:
+        """
+        Whether the step from the last pose to this one is no motion of the camera.
+
+        A camera that finds itself again leaps from where it was left, or from where the network's
+        motion brought it.
+
+        :param last: tracking of the image before
+        """
+        return last.status == 'lost' or (last.blurred and self.status == 'tracked')
+
 
 @dataclass(frozen=True, kw_only=True)
 class Health:

@@ -88,9 +88,22 @@ def test_twist_is_in_the_moving_frame():
     twist = TwistEstimator()
     start = from_translation_quat([0, 0, 0], [math.cos(0.6), 0, 0, math.sin(0.6)])
     step = from_translation_quat([0.1, 0, 0], [1, 0, 0, 0]) @ turn([0, 0, 1], 0.05)
-    assert np.allclose(twist.update(10.0, start), 0)
-    assert np.allclose(twist.update(10.5, start @ step), [0.2, 0, 0, 0, 0, 0.1])
+    assert np.allclose(twist.update(10.0, start, Tracking(status='first')), 0)
+    moved = twist.update(10.5, start @ step, Tracking(status='tracked'))
+    assert np.allclose(moved, [0.2, 0, 0, 0, 0, 0.1])
     assert twist.interval == pytest.approx(0.5)
+
+
+def test_the_leap_out_of_a_blur_is_no_velocity():
+    twist, tracked = TwistEstimator(), Tracking(status='tracked')
+    blurred = Tracking(status='network', blurred=True)
+    places = [(0.0, tracked), (0.1, tracked), (0.5, blurred), (0.6, blurred), (0.4, tracked)]
+    velocities = []
+    for second, (x, tracking) in enumerate(places):
+        pose = from_translation_quat([x, 0, 0], [1, 0, 0, 0])
+        velocities.append(twist.update(float(second), pose, tracking)[0])
+    assert np.allclose(velocities, [0, 0.1, 0.4, 0.1, 0.1])  # the last: 0.3 m in 3 s
+    assert twist.interval == pytest.approx(3.0)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.node.settings import NodeConfig
-from ttt3r_ros.view import View
+from ttt3r_ros.view import Tracking, View
 
 # Columns: the optical axes (right, down, forward) in a body frame (forward, left, up).
 R_BODY_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -138,17 +138,26 @@ class TwistEstimator:
 
     def __init__(self) -> None:
         self._last: tuple[float, Transform] | None = None
-        self.interval = 0.0  # seconds between the last two poses
+        self._sure: tuple[float, Transform] | None = None  # the last that belongs in the map
+        self._tracking = Tracking(status='first')
+        self.interval = 0.0  # seconds between the two poses that the velocity comes from
 
-    def update(self, stamp: float, pose: Transform) -> NDArray[np.float64]:
+    def update(self, stamp: float, pose: Transform, tracking: Tracking) -> NDArray[np.float64]:
         """
         Take the next pose.
 
+        After a blur the velocity is the mean since the last image before it: the step from the
+        blurred image's pose is a leap of the estimate, not a motion.
+
         :param stamp: seconds
         :param pose: `T_fixed_moving` [4, 4]
+        :param tracking: where the pose comes from; a lost image has none, and is left out
         :return: linear (m/s) and angular (rad/s) velocity; zero for the first pose [6]
         """
-        last, self._last = self._last, (stamp, pose)
+        last = self._sure if tracking.leaps(self._tracking) else self._last
+        self._last, self._tracking = (stamp, pose), tracking
+        if tracking.belongs_in_map:
+            self._sure = self._last
         if last is None or stamp <= last[0]:
             self.interval = 0.0
             return np.zeros(6)

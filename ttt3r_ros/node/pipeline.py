@@ -263,7 +263,7 @@ class Pipeline:
         if not self.config.publish_odom_tf:
             T_map_odom = self._follow(stamp, names, view, epoch)
         pose = epoch.odom_base(view.T_world_camera)
-        twist = self._twist.update(nanoseconds(stamp) / 1e9, pose)
+        twist = self._twist.update(nanoseconds(stamp) / 1e9, pose, view.tracking)
         covariance = epoch.odom_covariance(
             view.T_world_camera, camera_covariance(view, self.config.covariance_scale)
         )
