@@ -97,8 +97,10 @@ class VoxelMap:
 
     def points(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Return positions in metres [M, 3] and RGB colours [M, 3]."""
-        values = self._values[self._weights > 0]
-        return values[:, :3].copy(), np.rint(values[:, 3:]).astype(np.uint8)
+        values = np.compress(self._weights > 0, self._values, axis=0)
+        colors = np.empty((len(values), 3), np.uint8)
+        np.rint(values[:, 3:], out=colors, casting='unsafe')
+        return values[:, :3], colors
 
     def _find_rows(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the table rows of voxels, given by rising key; make those that are new."""
