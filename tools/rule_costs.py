@@ -3,7 +3,8 @@
 Measures what every update rule costs, and puts the table into docs/update_rules.md.
 
 Timed is all that follows the encoder, on noise images and, where no weights are shipped, random
-weights: what a rule adds depends on neither. Rules take turns; time is processor time of one
+weights: what a rule adds depends on neither. Each rule takes turns with
+cut3r, cut3r with a second stream of itself; time is processor time of one
 thread, memory the peak that a process of its own reaches above what it holds before the frame.
 """
 
@@ -15,7 +16,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 import re
 import resource
-import statistics
 
 import torch
 
@@ -67,30 +67,26 @@ class Stream:
 
 
 def table(preset: str, repeats: int) -> str:
-    """Measure all rules in turns."""
+    """Measure all rules, each in turns with cut3r."""
     network = build(preset, 'float32', _CPU)
     images = noise_images(network.config, _CPU, torch.float32)[:2]
     with torch.inference_mode():
         encoded = [network.encode(image) for image in images]
     streams = {rule: Stream(network, list(encoded), rule) for rule in UPDATE_RULES}
-    clock = Clock(_CPU, 1)
-    costs: dict[str, list[float]] = {rule: [] for rule in streams}
-    for _ in range(repeats):
-        for rule, stream in streams.items():
-            costs[rule].append(clock.measure(stream.step, warm=False, repeats=1).cost)
-    plain = statistics.median(costs['cut3r'])
+    clock, plain = Clock(_CPU, repeats), Stream(network, list(encoded), 'cut3r')
+    cost = clock.measure(plain.step).cost
     lines = [
         '| rule | GEMM-GFLOP | relative to cut3r | remembers, MB | peak of a step, MB |',
         '| --- | ---: | ---: | ---: | ---: |',
     ]
     for rule, stream in streams.items():
-        cost = statistics.median(costs[rule])
+        ratio = clock.ratio(stream.step, plain.step)
         lines.append(
-            f'| {rule} | {cost:.4g} | {cost / plain:.3f} | {stream.kept():.2f} '
+            f'| {rule} | {cost * ratio:.4g} | {ratio:.3f} | {stream.kept():.2f} '
             f'| {stream.peak():.0f} |'
         )
     size = f'{images.shape[4]}×{images.shape[3]}'
-    return '\n'.join([*lines, '', f'`{preset}`, {size}, median of {repeats} steps in turns.'])
+    return '\n'.join([*lines, '', f'`{preset}`, {size}, {repeats} rounds in turns with `cut3r`.'])
 
 
 def main() -> None:

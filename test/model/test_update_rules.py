@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ttt3r_ros.model import decoder
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.decoder import attention_entropy, logit_map, mean_logit
 from ttt3r_ros.model.network import Network
@@ -125,9 +126,22 @@ def test_statistics_equal_those_of_the_whole_attention_matrix():
     probability = logits[..., 1:].softmax(-1)
     entropy = -(probability * probability.log()).sum(-1).mean(1) / torch.tensor(6.0).log()
     torch.testing.assert_close(
-        mean_logit(q, k).double(), logits.mean((1, 3)), rtol=1e-4, atol=1e-5
+        mean_logit(q, k)[..., 0].double(), logits.mean((1, 3)), rtol=1e-4, atol=1e-5
     )
     torch.testing.assert_close(
         logit_map(q, k).double(), logits[..., 1:].mean(1), rtol=1e-4, atol=1e-5
     )
     torch.testing.assert_close(attention_entropy(q, k).double(), entropy, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('rule', ['ttt3r', 'ttsa3r', 'recal3r'])
+def test_layers_taken_one_by_one_or_all_at_once_give_the_same(rule, network, images, monkeypatch):
+    """Wide networks do not keep queries and keys of all layers."""
+    results = []
+    for large in (0, 1 << 30):
+        monkeypatch.setattr(decoder, '_LARGE', large)
+        state = network.initial_state(2)
+        for image in images:
+            _, state = network.step(image, state, UPDATE_RULES[rule])
+        results.append(state.tokens)
+    torch.testing.assert_close(*results)

@@ -74,6 +74,31 @@ class Clock:
             statistics.median(seconds), statistics.median(costs), statistics.median(speeds)
         )
 
+    def ratio(
+        self,
+        work: Callable[[], object],
+        reference: Callable[[], object],
+        *,
+        repeats: int | None = None,
+    ) -> float:
+        """
+        Compare two calls that differ by less than this machine's speed does.
+
+        They take turns, and each pair is compared by itself; which is the first changes each time.
+
+        :param repeats: pairs, or bursts of short ones, if not as many as the clock's
+        :return: median of the time of the one over that of the other
+        """
+        short = max(self._once(work), self._once(reference)) < _SHORT
+        ratios = []
+        for pair in range((repeats or self.repeats) * (_BURST if short else 1)):
+            if pair % 2:
+                numerator, denominator = self._once(work), self._once(reference)
+            else:
+                denominator, numerator = self._once(reference), self._once(work)
+            ratios.append(numerator / denominator)
+        return statistics.median(ratios)
+
     def _product(self) -> object:
         return torch.mm(self._a, self._b)
 

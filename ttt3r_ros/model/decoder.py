@@ -19,7 +19,7 @@ from ttt3r_ros.model.rope import Rotation
 class AttentionStatistics(NamedTuple):
     """Statistics of the scaled pre-softmax logits from state to image; None if not asked for."""
 
-    mean_logit: Tensor | None = None  # over layers, heads and all image tokens [B, S]
+    mean_logit: Tensor | None = None  # over layers, heads and all image tokens [B, S, 1]
     logit_map: Tensor | None = None  # over layers and heads, no pose token [B, S, P]
     entropy: Tensor | None = None  # of the softmax, no pose token, over layers and heads [B, S]
 
@@ -40,11 +40,14 @@ def mean_logit(q: Tensor, k: Tensor) -> Tensor:
 
     :param q: [B, A, S, d]
     :param k: [B, A, 1 + P, d]
-    :return: [B, S]
+    :return: [B, S, 1]
     """
-    scale = 1 / (q.shape[1] * math.sqrt(q.shape[-1]))
-    queries, key = q.float().transpose(1, 2).flatten(2), k.float().mean(dim=2).flatten(1)
-    return torch.matmul(queries, key.unsqueeze(-1)).squeeze(-1) * scale
+    batch, heads, tokens, width = k.shape
+    queries = q.float().transpose(1, 2).flatten(2)
+    key = k.sum(2, dtype=torch.float32).view(batch, -1, 1)
+    scale = 1 / (heads * tokens * math.sqrt(width))
+    # with beta 0, what would be added is not looked at
+    return torch.baddbmm(key.narrow(1, 0, 1), queries, key, beta=0, alpha=scale)
 
 
 def logit_map(q: Tensor, k: Tensor) -> Tensor:
@@ -85,7 +88,9 @@ STATISTICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     'logit_map': logit_map,
     'entropy': attention_entropy,
 }
-"""What a rule can ask for: name to function of one layer's queries and keys."""
+"""What a rule can ask for: name to function of queries and keys; all layers' heads are alike."""
+
+_LARGE = 1 << 18  # numbers in the queries of a layer: smaller ones are kept till the last layer
 
 
 Layer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
@@ -132,14 +137,26 @@ def decode(
     :param levels: after which layers (1 to L) the image stream is kept
     :param needs: which `STATISTICS` to gather
     """
-    sums: dict[str, Tensor] = {}
-    kept = []
+    kept, read, sums = [], [], dict[str, Tensor]()
+    groups = 0
     for number, layer in enumerate(layers, start=1):
         image, state, q, k = layer(image, state)
-        for name in needs:
-            value = STATISTICS[name](q, k)
-            sums[name] = sums[name] + value if name in sums else value
         kept += [image] * levels.count(number)
-    depth = len(layers)
-    means = {name: total / depth for name, total in sums.items()}
+        if not needs:
+            continue
+        read.append((q, k))
+        if number == len(layers) or q.numel() > _LARGE:
+            for name, value in _gather(read, needs).items():
+                sums[name] = sums[name] + value if name in sums else value
+            read, groups = [], groups + 1
+    means = {name: total / groups if groups > 1 else total for name, total in sums.items()}
     return Decoded(tuple(kept), state, AttentionStatistics(**means))
+
+
+def _gather(read: Sequence[tuple[Tensor, Tensor]], needs: frozenset[str]) -> dict[str, Tensor]:
+    """Compute statistics of some layers at once, as of one that has the heads of all."""
+    queries, keys = read[0]
+    if len(read) > 1:
+        queries = torch.cat([q for q, _ in read], dim=1)
+        keys = torch.cat([k for _, k in read], dim=1)
+    return {name: STATISTICS[name](queries, keys) for name in needs}

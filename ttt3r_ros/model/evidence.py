@@ -37,4 +37,4 @@ class Evidence(NamedTuple):
     def attention_gate(self) -> Tensor:
         """TTT3R's learning rate, by Eq. 7 with the mean of the logits [B, S, 1]."""
         assert self.statistics.mean_logit is not None
-        return self.statistics.mean_logit.sigmoid().unsqueeze(-1).to(self.new.dtype)
+        return self.statistics.mean_logit.sigmoid().to(self.new.dtype)

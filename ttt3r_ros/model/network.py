@@ -75,7 +75,7 @@ class Prediction(NamedTuple):
     translation: Tensor  # [B, 3]
     quat_wxyz: Tensor  # unit, w >= 0 [B, 4]
     health: StateHealth
-    gate: Tensor | None  # TTT3R's rate, if the rule needs it or it was asked for [B, S]
+    gate: Tensor | None = None  # TTT3R's rate, if asked for [B, S]
     world_points: Tensor | None = None  # if asked for [B, H, W, 3]
     world_confidence: Tensor | None = None  # if asked for [B, H, W]
     colors: Tensor | None = None  # in [-1, 1], if asked for [B, H, W, 3]
@@ -268,9 +268,11 @@ class Network(nn.Module):
         head = self.downstream_head
         points, confidence = head.camera_points(tokens)
         translation, quat = head.pose_head(tokens.pose)
-        logit = decoded.statistics.mean_logit
-        gate = None if logit is None else logit.sigmoid()
-        prediction = Prediction(points, confidence, translation, quat, health, gate)
+        prediction = Prediction(points, confidence, translation, quat, health)
+        if 'gate' in outputs:
+            logit = decoded.statistics.mean_logit
+            assert logit is not None
+            prediction = prediction._replace(gate=logit.sigmoid().squeeze(-1))
         if 'world' in outputs:
             table = self._rotations(tokens.grid, points.device)['grid'][0]
             world_points, world_confidence = head.world_points(tokens, table)
