@@ -24,6 +24,7 @@ from ttt3r_ros.benchmark import cases
 from ttt3r_ros.benchmark.clock import Clock
 from ttt3r_ros.devices import choose_device
 from ttt3r_ros.files import atomic_file
+from ttt3r_ros.node.memory import tune_allocator
 
 Rows = list[cases.Row]
 _FULL = 'cut3r_512_dpt'
@@ -92,7 +93,8 @@ def main() -> None:
 
 
 def measure(name: str, arguments: argparse.Namespace, file: Path) -> None:
-    """Measure one section in this process."""
+    """Measure one section in this process, whose memory is allocated as the node's."""
+    tune_allocator(wide=name.startswith('full'))
     torch.set_num_threads(arguments.threads)
     device = choose_device(arguments.device)
     repeats, rows = SECTIONS[name]

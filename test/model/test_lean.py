@@ -5,25 +5,47 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ttt3r_ros.model import checkpoint, dpt, lean
+from ttt3r_ros.model import checkpoint, lean, strips
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.dpt import DptHead
 from ttt3r_ros.reconstructor import Reconstructor
 
 
+class LargestMap(TorchDispatchMode):
+    """Notes the size of the largest tensor that an operation makes of its own."""
+
+    def __init__(self, given):
+        super().__init__()
+        self.numbers, self._given = 0, given.untyped_storage().data_ptr()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run the operation."""
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.untyped_storage().data_ptr() != self._given:
+            self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('factor', [1, 2])
 @pytest.mark.parametrize('height', [64, 80, 33])
-def test_strips_say_what_the_whole_map_says(height, monkeypatch):
+def test_strips_say_what_the_whole_map_says(height, factor, dtype, monkeypatch):
     torch.manual_seed(0)
-    head = DptHead(PRESETS['golden_small'], 4).eval()
-    width = head.head[2].in_channels
-    x = torch.randn(2, width, height, 24).to(memory_format=torch.channels_last)
+    convolve = DptHead(PRESETS['golden_small'], 4).eval().to(dtype).head[2:]
+    x = torch.randn(2, convolve[0].in_channels, height, 24, dtype=dtype)
+    x = x.to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        whole = head._finish(x)
-        monkeypatch.setattr(dpt, '_STRIP_NUMBERS', 0)
-        strips = head._finish(x)
-    assert whole.shape == strips.shape
-    assert (whole - strips).norm() < 1e-6 * whole.norm()
+        whole = strips.convolve_enlarged(x, factor, convolve)
+        monkeypatch.setattr(strips, '_NUMBERS', 0)
+        with LargestMap(x) as largest:
+            parts = strips.convolve_enlarged(x, factor, convolve)
+    assert whole.shape == parts.shape == (2, 4, factor * height, factor * 24)
+    assert whole.dtype == parts.dtype == dtype
+    bound = 1e-5 if dtype == torch.float32 else 1e-2
+    assert (whole - parts).float().norm() < bound * whole.float().norm()
+    assert largest.numbers <= max(factor * x.numel() * 34 / height, parts.numel())
 
 
 def test_converting_keeps_values_and_puts_channels_last():

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from ttt3r_ros.model.config import NetworkConfig
-
-_STRIP_ROWS = 32
-_STRIP_NUMBERS = 4_000_000  # of a map that is worked on as a whole, 16 MB
+from ttt3r_ros.model.strips import convolve_enlarged, upsample
 
 
 class ResidualUnit(nn.Module):
@@ -28,12 +25,12 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] to the same."""
-        out: Tensor = x + self.conv2(F.relu(self.conv1(F.relu(x))))
-        return out
+        out: Tensor = self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True))
+        return out.add_(x)
 
 
 class Fusion(nn.Module):
-    """Add a finer level and double the size."""
+    """Add a finer level."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -41,15 +38,19 @@ class Fusion(nn.Module):
         self.resConfUnit2 = ResidualUnit(width)
         self.out_conv = nn.Conv2d(width, width, 1)
 
-    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+    def add(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Add the finer level [B, C, h, w] to x of that size, or larger by a row or a column."""
+        out: Tensor = self.resConfUnit1(skip)
+        return out.add_(x[:, :, : skip.shape[2], : skip.shape[3]])
+
+    def refine(self, x: Tensor) -> Tensor:
         """
-        [B, C, h, w] to [B, C, 2h, 2w].
+        [B, C, h, w] to the same.
 
         The 1 x 1 convolution commutes with the interpolation, and is cheaper before it.
         """
-        if skip is not None:
-            x = x + self.resConfUnit1(skip)
-        return upsample(self.out_conv(self.resConfUnit2(x)), 2)
+        out: Tensor = self.out_conv(self.resConfUnit2(x))
+        return out
 
 
 class Scratch(nn.Module):
@@ -95,7 +96,7 @@ class DptHead(nn.Module):
             nn.Conv2d(config.dpt_features, config.dpt_head_width, 3, padding=1),
             nn.Identity(),  # the checkpoints count the interpolation as a layer
             nn.Conv2d(config.dpt_head_width, config.dpt_head_width, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(config.dpt_head_width, channels, 1),
         )
         if config.stem != 'patch':
@@ -114,51 +115,24 @@ class DptHead(nn.Module):
         :param fine: the stem's feature maps at the size of the first two levels
         :return: [B, channels, H, W]
         """
-        maps = [
-            rn(resize(token_map(tokens, grid)))
-            for tokens, resize, rn in zip(
-                levels, self.act_postprocess, self.scratch.layer_rn, strict=True
-            )
-        ]
-        for index, feature_map in enumerate(fine):
-            maps[index] = maps[index] + self.fine[index](feature_map)
-        x = self.scratch.refinenet4(maps[3])
-        x = x[:, :, : maps[2].shape[2], : maps[2].shape[3]]
-        x = self.scratch.refinenet3(x, maps[2])
-        x = self.scratch.refinenet2(x, maps[1])
-        x = self.scratch.refinenet1(x, maps[0])
-        x = self.head[0](x)
-        if self.final_scale != 1:
-            x = upsample(x, self.final_scale)
-        return self._finish(x)
+        scratch = self.scratch
 
-    def _finish(self, x: Tensor) -> Tensor:
-        """
-        Run the convolutions at image size [B, C, H, W] -> [B, channels, H, W].
+        def level(index: int) -> Tensor:
+            resized = self.act_postprocess[index](token_map(levels[index], grid))
+            out: Tensor = scratch.layer_rn[index](resized)
+            return out + self.fine[index](fine[index]) if index < len(fine) else out
 
-        Large images in strips, each with a row of its neighbours: what lies between these
-        convolutions would take several times the memory of the network's other activations.
-        """
-        convolve: nn.Module = self.head[2:]
-        height = x.shape[2]
-        if x.is_cuda or self.training or x[0].numel() <= _STRIP_NUMBERS:
-            out: Tensor = convolve(x)
-            return out
-        strips = []
-        for top in range(0, height, _STRIP_ROWS):
-            bottom = min(height, top + _STRIP_ROWS)
-            above, below = min(1, top), min(1, height - bottom)
-            strip = convolve(x[:, :, top - above : bottom + below])
-            strips.append(strip[:, :, above : above + bottom - top])
-        return torch.cat(strips, dim=2)
+        # each level when it is needed: several at once take memory
+        x = scratch.refinenet4.refine(level(3))
+        finer = (scratch.refinenet3, scratch.refinenet2, scratch.refinenet1)
+        for index, fusion in zip((2, 1, 0), finer, strict=True):
+            x = fusion.add(upsample(x, 2), level(index))
+            x = fusion.refine(x)
+        x = convolve_enlarged(x, 2, self.head[0])
+        return convolve_enlarged(x, self.final_scale, self.head[2:])
 
 
 def token_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """Arrange tokens [B, P, C] as an image [B, C, h, w], channels last in memory: no copy."""
     batch, _, channels = tokens.shape
     return tokens.view(batch, *grid, channels).movedim(-1, 1)
-
-
-def upsample(x: Tensor, factor: int) -> Tensor:
-    """Enlarge [B, C, h, w] bilinearly, corners aligned."""
-    return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=True)

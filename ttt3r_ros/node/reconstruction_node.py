@@ -24,7 +24,7 @@ from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
 from ttt3r_ros.node.managed_node import ManagedNode
-from ttt3r_ros.node.memory import give_back_memory, trim_heaps
+from ttt3r_ros.node.memory import give_back_memory, trim_heaps, tune_allocator
 from ttt3r_ros.node.outputs import Outputs
 from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.pipeline import Pipeline, Report
@@ -133,6 +133,7 @@ class ReconstructionNode(ManagedNode):
         self.get_logger().info(
             f'network loaded in {time.monotonic() - began:.1f} s, on {reconstructor.device}'
         )
+        tune_allocator(wide=reconstructor.network.config.is_wide)
         self._build(reconstructor)
         return super().on_configure(state)
 
