@@ -45,9 +45,16 @@ def pack_rows(clock: Clock) -> Rows:
     return [cases.row('pack the cloud', clock.measure(pack))]
 
 
+def whole_rows(clock: Clock, preset: str, precision: str) -> Rows:
+    """Measure a network whose memory is allocated as in the node."""
+    network = cases.build(preset, precision, clock.device)
+    tune_allocator(wide=network.config.is_wide)
+    return cases.whole_model(clock, network, precision)
+
+
 # name → (calls measured, rows)
 SECTIONS: dict[str, tuple[int, Callable[[Clock], Rows]]] = {
-    'small': (30, lambda c: cases.whole_model(c, 'small', 'float32')),
+    'small': (30, lambda c: whole_rows(c, 'small', 'float32')),
     'reconstructor': (20, lambda c: cases.reconstructor_rows(c) + pack_rows(c)),
     'precision': (
         15,
@@ -56,9 +63,9 @@ SECTIONS: dict[str, tuple[int, Callable[[Clock], Rows]]] = {
     'resolutions': (10, lambda c: cases.resolution_rows(c, 'small', [64, 96, 128, 160, 224])),
     'cameras': (10, lambda c: cases.batch_rows(c, 'small', [1, 2, 4, 8])),
     'rules': (40, lambda c: cases.rule_rows(c, 'small')),
-    'full': (5, lambda c: cases.whole_model(c, _FULL, 'float32')),
-    'full-bfloat16': (3, lambda c: cases.whole_model(c, _FULL, 'bfloat16')),
-    'full-int8': (5, lambda c: cases.whole_model(c, _FULL, 'int8')),
+    'full': (5, lambda c: whole_rows(c, _FULL, 'float32')),
+    'full-bfloat16': (3, lambda c: whole_rows(c, _FULL, 'bfloat16')),
+    'full-int8': (5, lambda c: whole_rows(c, _FULL, 'int8')),
     'full-rules': (3, lambda c: cases.rule_rows(c, _FULL)),
 }
 _BY_DEFAULT = [name for name in SECTIONS if not name.startswith('full')]
@@ -93,8 +100,8 @@ def main() -> None:
 
 
 def measure(name: str, arguments: argparse.Namespace, file: Path) -> None:
-    """Measure one section in this process, whose memory is allocated as the node's."""
-    tune_allocator(wide=name.startswith('full'))
+    """Measure one section in this process, whose memory is allocated as in the node."""
+    tune_allocator()
     torch.set_num_threads(arguments.threads)
     device = choose_device(arguments.device)
     repeats, rows = SECTIONS[name]

@@ -89,9 +89,8 @@ def stage_rows(clock: Clock, stages: Stages, *, counted: bool = True) -> list[Ro
     return rows
 
 
-def whole_model(clock: Clock, preset: str, precision: str) -> list[Row]:
+def whole_model(clock: Clock, network: Network, precision: str) -> list[Row]:
     """Measure the stages of a network, and the memory of a process that loads and steps."""
-    network = build(preset, precision, clock.device)
     dtype = choose_precision(precision, clock.device)
     stream = Stream(network, noise_images(network.config, clock.device, dtype))
     for _ in range(_STEPS_UNTIL_FULL):
