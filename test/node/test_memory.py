@@ -1,10 +1,14 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import rclpy
 from rclpy.context import Context
 
+from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.node import reconstruction_node
+from ttt3r_ros.node.managed_node import Result
 from ttt3r_ros.node.memory import trim_heaps
 from ttt3r_ros.node.reconstruction_node import ReconstructionNode
 
@@ -133,14 +137,36 @@ def test_arrays_of_ever_other_lengths_take_no_more_memory():
         pytest.skip('this NumPy keeps no blocks, or this allocator cannot be asked')
 
 
-def test_the_node_gives_free_pages_back_again_and_again():
-    context = Context()
-    rclpy.init(context=context)
-    try:
-        node = ReconstructionNode(context=context)
-        periods = [timer.timer_period_ns for timer in node.timers if timer.callback is trim_heaps]
-        assert len(periods) == 1
-        assert periods[0] <= 60e9
-        node.destroy_node()
-    finally:
-        rclpy.shutdown(context=context)
+@pytest.fixture
+def context():
+    own = Context()
+    rclpy.init(context=own)
+    yield own
+    rclpy.shutdown(context=own)
+
+
+@pytest.mark.parametrize('preset', ['small', 'cut3r_224_linear'])
+def test_the_node_keeps_the_blocks_of_a_wide_network(preset, context, monkeypatch):
+    def load(config):
+        config = PRESETS[preset]
+        return SimpleNamespace(network=SimpleNamespace(config=config), device='cpu', config=config)
+
+    asked = []
+
+    def recorder(*, wide):
+        asked.append(wide)
+
+    monkeypatch.setattr(reconstruction_node, 'tune_allocator', recorder)
+    monkeypatch.setattr(ReconstructionNode, '_build', lambda *_: None)
+    node = ReconstructionNode(make_reconstructor=load, context=context)
+    assert node.trigger_configure() == Result.SUCCESS
+    node.destroy_node()
+    assert asked == [preset != 'small']
+
+
+def test_the_node_gives_free_pages_back_again_and_again(context):
+    node = ReconstructionNode(context=context)
+    periods = [timer.timer_period_ns for timer in node.timers if timer.callback is trim_heaps]
+    assert len(periods) == 1
+    assert periods[0] <= 60e9
+    node.destroy_node()
