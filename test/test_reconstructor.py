@@ -219,7 +219,7 @@ def test_settings_are_checked():
     with pytest.raises(ValueError, match='float16'):
         choose_precision('float16', torch.device('cpu'))
     assert choose_precision('auto', torch.device('cpu')) == torch.float32
-    assert choose_precision('int8', torch.device('cpu'), wide=True) == torch.float32
+    assert choose_precision('int8', torch.device('cpu')) == torch.float32
     with pytest.raises(ValueError, match='int8'):
         choose_precision('int8', torch.device('cuda'))
 
@@ -232,6 +232,7 @@ def test_auto_is_bfloat16_for_wide_networks_where_the_processor_has_units_for_it
     expected = torch.bfloat16 if told.get('amx_bf16') else torch.float32
     wide, narrow = PRESETS['cut3r_512_dpt'], PRESETS['small']
     assert choose_precision('auto', torch.device('cpu'), wide=wide.is_wide) == expected
+    assert choose_precision('int8', torch.device('cpu'), wide=wide.is_wide) == expected
     assert choose_precision('auto', torch.device('cpu'), wide=narrow.is_wide) == torch.float32
     assert choose_precision('float32', torch.device('cpu'), wide=True) == torch.float32
 
@@ -256,7 +257,7 @@ def test_bfloat16_is_close_to_float32(images):
 
 
 def test_int8_is_close_to_float32_and_leaves_the_network_alone(images, monkeypatch):
-    monkeypatch.setattr('ttt3r_ros.model.quantise.SMALLEST', 0)
+    monkeypatch.setattr('ttt3r_ros.model.lean.LARGE', 0)
     network = build()
     exact = reconstruct(images[:3], network)[-1]
     rounded = reconstruct(images[:3], network, precision='int8')[-1]

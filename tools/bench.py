@@ -22,9 +22,9 @@ import torch
 
 from ttt3r_ros.benchmark import cases
 from ttt3r_ros.benchmark.clock import Clock
-from ttt3r_ros.devices import choose_device
+from ttt3r_ros.devices import choose_device, choose_precision
 from ttt3r_ros.files import atomic_file
-from ttt3r_ros.node.memory import tune_allocator
+from ttt3r_ros.node.memory import give_back_memory, tune_allocator
 
 Rows = list[cases.Row]
 _FULL = 'cut3r_512_dpt'
@@ -45,17 +45,26 @@ def pack_rows(clock: Clock) -> Rows:
     return [cases.row('pack the cloud', clock.measure(pack))]
 
 
+def reconstructor_rows(clock: Clock) -> Rows:
+    """Measure an image's whole way; the libraries of tracking are loaded for this section only."""
+    whole = importlib.import_module('ttt3r_ros.benchmark.whole')
+    rows: Rows = whole.reconstructor_rows(clock)
+    return rows
+
+
 def whole_rows(clock: Clock, preset: str, precision: str) -> Rows:
     """Measure a network whose memory is allocated as in the node."""
     network = cases.build(preset, precision, clock.device)
-    tune_allocator(wide=network.config.is_wide)
+    dtype = choose_precision(precision, clock.device, wide=network.config.is_wide)
+    tune_allocator(wide=dtype.itemsize if network.config.is_wide else 0)
+    give_back_memory()
     return cases.whole_model(clock, network, precision)
 
 
 # name → (calls measured, rows)
 SECTIONS: dict[str, tuple[int, Callable[[Clock], Rows]]] = {
     'small': (30, lambda c: whole_rows(c, 'small', 'float32')),
-    'reconstructor': (20, lambda c: cases.reconstructor_rows(c) + pack_rows(c)),
+    'reconstructor': (20, lambda c: reconstructor_rows(c) + pack_rows(c)),
     'precision': (
         15,
         lambda c: cases.precision_rows(c, 'small', ['float32', *cases.lower_precisions(c.device)]),
@@ -64,7 +73,7 @@ SECTIONS: dict[str, tuple[int, Callable[[Clock], Rows]]] = {
     'cameras': (10, lambda c: cases.batch_rows(c, 'small', [1, 2, 4, 8])),
     'rules': (40, lambda c: cases.rule_rows(c, 'small')),
     'full': (5, lambda c: whole_rows(c, _FULL, 'float32')),
-    'full-bfloat16': (3, lambda c: whole_rows(c, _FULL, 'bfloat16')),
+    'full-bfloat16': (5, lambda c: whole_rows(c, _FULL, 'bfloat16')),
     'full-int8': (5, lambda c: whole_rows(c, _FULL, 'int8')),
     'full-rules': (3, lambda c: cases.rule_rows(c, _FULL)),
 }

@@ -69,8 +69,17 @@ def multiplies_bfloat16() -> bool:
     There such a product takes an eighth of the time of one of float32. Without them it can take
     eight times as long.
     """
+    return _has('amx_bf16')
+
+
+def multiplies_int8() -> bool:
+    """Tell whether the CPU adds products of 8 bits in 32 at once (Intel VNNI)."""
+    return _has('avx512_vnni') or _has('avx_vnni')
+
+
+def _has(capability: str) -> bool:
     told: dict[str, object] = getattr(torch.cpu, 'get_capabilities', dict)()  # in newer PyTorch
-    return bool(told.get('amx_bf16', False))
+    return bool(told.get(capability, False))
 
 
 def choose_precision(name: str, device: torch.device, *, wide: bool = False) -> torch.dtype:
@@ -79,14 +88,14 @@ def choose_precision(name: str, device: torch.device, *, wide: bool = False) -> 
 
     :param name: auto, one of `PRECISIONS`, or `INT8`; auto is float32 on a CPU, but bfloat16 for
         a wide network where `multiplies_bfloat16`; bfloat16 on a GPU that has it, float16 on
-        others; INT8 is float32
+        others; INT8 is as auto, for what is not rounded
     :param wide: whether matrix products take most of the network's time
     :raises ValueError: unknown, float16 on a CPU, or INT8 elsewhere
     """
     if name == INT8:
         if device.type != 'cpu':
             raise ValueError('precision is int8; on a GPU choose bfloat16 or float16')
-        return torch.float32
+        name = 'auto'
     if name == 'auto':
         if device.type == 'cpu':
             return torch.bfloat16 if wide and multiplies_bfloat16() else torch.float32

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from ttt3r_ros.devices import INT8, choose_device, choose_precision, enough_memory
+from ttt3r_ros.devices import choose_device, choose_precision, enough_memory
 from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.geometry import se3
 from ttt3r_ros.geometry.camera import (
@@ -24,11 +24,9 @@ from ttt3r_ros.geometry.camera import (
 )
 from ttt3r_ros.model.checkpoint import SHIPPED_WEIGHTS, load_network
 from ttt3r_ros.model.encoder import Encoded
-from ttt3r_ros.model.fused import fuse
 from ttt3r_ros.model.graphs import CudaRecorder, Replayed
-from ttt3r_ros.model.lean import convert
 from ttt3r_ros.model.network import Network, Prediction, State
-from ttt3r_ros.model.quantise import quantise
+from ttt3r_ros.model.ready import make_ready
 from ttt3r_ros.model.roll import load_roll_network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import fit_image, to_tensor
@@ -83,18 +81,13 @@ class Reconstructor:
     ) -> None:
         self._config = config or ReconstructorConfig()
         self.device = choose_device(self._config.device)
-        self.dtype = choose_precision(self._config.precision, self.device)
+        choose_precision(self._config.precision, self.device)  # or an error, before loading
         if network is None:
             path = self._config.weights or SHIPPED_WEIGHTS
             wanted = frozenset({'world'} if self._config.world_head else ())
             network = load_network(path, preset=self._config.preset, outputs=wanted)
-        if network.config.is_wide:
-            self.dtype = choose_precision(self._config.precision, self.device, wide=True)
         use_threads(self._config.threads, network)
-        if self._config.precision == INT8:
-            network = quantise(network)
-        convert(network, self.device, self.dtype)
-        self.network: Network = fuse(network)
+        self.network, self.dtype = make_ready(network, self._config.precision, self.device)
         self._decode_network: Callable[..., tuple[Prediction, State]] = self.network.decode
         # on a GPU images are encoded beside the decoding of others
         cuda = self.device.type == 'cuda'

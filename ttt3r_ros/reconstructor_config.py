@@ -23,7 +23,7 @@ class ReconstructorConfig:
     device: str = setting('auto', 'auto, cpu, cuda or cuda:N.')
     precision: str = setting(
         'auto',
-        'Number format of the network; int8 (CPU): of its large matrices, the rest in float32; '
+        'Number format of the network; int8 (CPU): of its large matrices, the rest as auto; '
         'auto: float32 on a CPU, but bfloat16 for CUT3R’s networks where it has AMX; on a GPU '
         'bfloat16 or float16.',
         choices=('auto', *PRECISIONS, INT8),

@@ -11,6 +11,8 @@ from ttt3r_ros.benchmark.clock import Clock, Timing, count_flops
 from ttt3r_ros.benchmark.stages import Stream, network_stages, noise_images
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.packed import PackedLinear
+from ttt3r_ros.model.quantise import Int7Linear, Int8Linear
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 
 CPU = torch.device('cpu')
@@ -33,13 +35,19 @@ def stream():
 
 def test_the_cost_of_the_product_is_its_operations():
     clock = Clock(CPU, 5)
-    timing = clock.measure(clock._product, warm=False)
+    timing = clock.measure(clock._product)
     assert timing.cost == pytest.approx(2 * 768 * 1024 * 4096 / 1e9, rel=0.5)
 
 
 def test_operations_are_counted():
     a, b = torch.ones(10, 20), torch.ones(20, 30)
     assert count_flops(lambda: a @ b) == pytest.approx(2 * 10 * 20 * 30 / 1e9)
+
+
+def test_operations_of_packed_and_rounded_matrices_are_counted():
+    linear, x = torch.nn.Linear(20, 32), torch.ones(1, 10, 20)
+    for layer in (PackedLinear(linear, torch.float32), Int7Linear(linear), Int8Linear(linear)):
+        assert count_flops(lambda it=layer: it(x)) == pytest.approx(2 * 10 * 20 * 32 / 1e9)
 
 
 def test_a_stream_goes_on_and_its_stages_are_parts_of_a_step(stream):

@@ -76,6 +76,6 @@ def test_a_network_with_rounded_pose_memory_is_fused_too():
 
 
 def test_a_rounded_block_is_not_fused(monkeypatch):
-    monkeypatch.setattr('ttt3r_ros.model.quantise.SMALLEST', 1)
+    monkeypatch.setattr('ttt3r_ros.model.lean.LARGE', 1)
     rounded = quantise(network('small'))
     assert fuse(rounded) is rounded

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import rclpy
 from rclpy.context import Context
+import torch
 
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.node import reconstruction_node
@@ -95,7 +96,7 @@ import resource
 import sys
 from ttt3r_ros.node.memory import tune_allocator
 
-wide, size = sys.argv[1] == 'wide', int(sys.argv[2])
+wide, size = int(sys.argv[1]), int(sys.argv[2])
 tune_allocator(wide=wide)
 
 def faults():
@@ -112,16 +113,16 @@ print(faults() - before)
 """
 
 
-def count_faults(network, size):
+def count_faults(wide, size):
     """Return the page faults of 20 times two blocks of that many bytes, after the first."""
-    command = [sys.executable, '-c', WORK, network, str(size)]
+    command = [sys.executable, '-c', WORK, str(wide), str(size)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='glibc only')
-@pytest.mark.parametrize(('network', 'size'), [('narrow', 1_500_000), ('wide', 12_600_000)])
-def test_memory_of_one_image_serves_the_next(network, size):
-    assert count_faults(network, size) < 200  # of 14,600 and 123,000 pages
+@pytest.mark.parametrize(('wide', 'size'), [(0, 1_500_000), (2, 6_300_000), (4, 12_600_000)])
+def test_memory_of_one_image_serves_the_next(wide, size):
+    assert count_faults(wide, size) < 200  # of 14,600, 61,000 and 123,000 pages
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='glibc only')
@@ -145,11 +146,22 @@ def context():
     rclpy.shutdown(context=own)
 
 
-@pytest.mark.parametrize('preset', ['small', 'cut3r_224_linear'])
-def test_the_node_keeps_the_blocks_of_a_wide_network(preset, context, monkeypatch):
+@pytest.mark.parametrize(
+    ('preset', 'dtype', 'expected'),
+    [
+        ('small', torch.float32, 0),
+        ('cut3r_224_linear', torch.float32, 4),
+        ('cut3r_224_linear', torch.bfloat16, 2),
+    ],
+)
+def test_the_node_keeps_the_blocks_of_a_wide_network(
+    preset, dtype, expected, context, monkeypatch
+):
     def load(config):
         config = PRESETS[preset]
-        return SimpleNamespace(network=SimpleNamespace(config=config), device='cpu', config=config)
+        return SimpleNamespace(
+            network=SimpleNamespace(config=config), device='cpu', config=config, dtype=dtype
+        )
 
     asked = []
 
@@ -161,7 +173,7 @@ def test_the_node_keeps_the_blocks_of_a_wide_network(preset, context, monkeypatc
     node = ReconstructionNode(make_reconstructor=load, context=context)
     assert node.trigger_configure() == Result.SUCCESS
     node.destroy_node()
-    assert asked == [preset != 'small']
+    assert asked == [expected]
 
 
 def test_the_node_gives_free_pages_back_again_and_again(context):

@@ -1,26 +1,28 @@
-"""What is measured, one table after the other; every row is a dictionary of numbers."""
+"""
+What is measured of networks, one table after the other; every row is a dictionary of numbers.
+
+Neither tracker nor ROS is imported: they would count as memory of the network.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import gc
 from multiprocessing import get_context
 from pathlib import Path
 import tempfile
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 import torch
 
 from ttt3r_ros.benchmark.clock import Clock, Timing, count_flops, peak_memory, resident_memory
 from ttt3r_ros.benchmark.stages import Stages, Stream, network_stages, noise_images
 from ttt3r_ros.devices import INT8, choose_precision
-from ttt3r_ros.model.checkpoint import save_safetensors
+from ttt3r_ros.model.checkpoint import SHIPPED_WEIGHTS, load_network, save_safetensors
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.ready import make_ready
 from ttt3r_ros.model.update_rules import UPDATE_RULES
-from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
 
 Row = dict[str, float | str]
 SEED = 0
@@ -37,11 +39,7 @@ def build(preset: str, precision: str, device: torch.device) -> Network:
     Speed does not depend on the weights; only the heads for points and pose are made.
     """
     weights = SHIPPED_WEIGHTS if preset == 'small' else _random_weights(preset)
-    config = ReconstructorConfig(
-        weights=str(weights), precision=precision, device=str(device),
-        threads=torch.get_num_threads(),
-    )  # fmt: skip
-    network = Reconstructor(config).network
+    network, _ = make_ready(load_network(weights, outputs=frozenset()), precision, device)
     gc.collect()
     return network
 
@@ -76,8 +74,8 @@ def row(name: str, timing: Timing, flops: float = 0.0) -> Row:
     return described
 
 
-def stage_rows(clock: Clock, stages: Stages, *, counted: bool = True) -> list[Row]:
-    """Measure stages, with their operations counted where all of them can be."""
+def stage_rows(clock: Clock, stages: Stages) -> list[Row]:
+    """Measure stages, with their operations counted."""
     rows = []
     for name, work in stages.items():
         flops = count_flops(work)
@@ -85,19 +83,19 @@ def stage_rows(clock: Clock, stages: Stages, *, counted: bool = True) -> list[Ro
             work()
         small = flops < _SMALL  # others are warm by being counted
         timing = clock.measure(work, warm=small)
-        rows.append(row(name, timing, flops if counted else 0.0))
+        rows.append(row(name, timing, flops))
     return rows
 
 
 def whole_model(clock: Clock, network: Network, precision: str) -> list[Row]:
     """Measure the stages of a network, and the memory of a process that loads and steps."""
-    dtype = choose_precision(precision, clock.device)
+    dtype = choose_precision(precision, clock.device, wide=network.config.is_wide)
     stream = Stream(network, noise_images(network.config, clock.device, dtype))
     for _ in range(_STEPS_UNTIL_FULL):
         stream.step()
     # before operations are counted, which takes memory of its own
     memory = {'resident GB': resident_memory(), 'peak GB': peak_memory(clock.device)}
-    rows = stage_rows(clock, network_stages(stream), counted=precision != INT8)
+    rows = stage_rows(clock, network_stages(stream))
     rows[-1] |= memory
     return rows
 
@@ -107,7 +105,7 @@ def precision_rows(clock: Clock, preset: str, precisions: list[str]) -> list[Row
     rows, exact = [], torch.zeros(0)
     for precision in precisions:
         network = build(preset, precision, clock.device)
-        dtype = choose_precision(precision, clock.device)
+        dtype = choose_precision(precision, clock.device, wide=network.config.is_wide)
         stream = Stream(network, noise_images(network.config, clock.device, dtype))
         for _ in range(4):
             points = stream.step().points.float()
@@ -168,38 +166,3 @@ def rule_rows(clock: Clock, preset: str) -> list[Row]:
 def lower_precisions(device: torch.device) -> list[str]:
     """Name what there is beside float32."""
     return ['bfloat16', 'float16'] if device.type == 'cuda' else ['bfloat16', INT8]
-
-
-def reconstructor_rows(clock: Clock) -> list[Row]:
-    """Measure an image's whole way through the reconstructor of the small model, 640 x 480 in."""
-    network, rows = build('small', 'float32', clock.device), []
-    image = np.random.default_rng(SEED).integers(0, 256, (480, 640, 3), np.uint8)
-    image = np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8)
-    config = ReconstructorConfig(device=str(clock.device), threads=torch.get_num_threads())
-    for source in ('network', 'pnp'):
-        pan = Pan(image, Reconstructor(replace(config, pose_source=source), network))
-        rows.append(row(f'Reconstructor.add, pose source {source}', clock.measure(pan.add)))
-    prepare = Pan(image, Reconstructor(config, network))
-    rows.append(row('of it Reconstructor.prepare', clock.measure(prepare.prepare)))
-    return rows
-
-
-@dataclass
-class Pan:
-    """An image that moves to the left and back, and who looks at it."""
-
-    image: NDArray[np.uint8]
-    reconstructor: Reconstructor
-    index: int = 0
-
-    def _next(self) -> NDArray[np.uint8]:
-        self.index += 1
-        return np.ascontiguousarray(np.roll(self.image, abs(self.index % 40 - 20), axis=1))
-
-    def add(self) -> object:
-        """Reconstruct the next image."""
-        return self.reconstructor.add(self._next())
-
-    def prepare(self) -> object:
-        """Do of the next image what can be done ahead."""
-        return self.reconstructor.prepare(self._next())

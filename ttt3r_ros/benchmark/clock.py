@@ -7,14 +7,16 @@ float32 matrix product: seconds times the product's GFLOP/s.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+import math
 from pathlib import Path
 import resource
 import statistics
 import time
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 _ROWS, _INNER, _COLUMNS = 768, 1024, 4096
@@ -45,9 +47,7 @@ class Clock:
     def __init__(self, device: torch.device, repeats: int) -> None:
         self.device = device
         self.repeats = repeats
-        self._a = torch.rand(_ROWS, _INNER, device=device)
-        self._b = torch.rand(_INNER, _COLUMNS, device=device)
-        self._once(self._product)
+        self._factors: list[Tensor] = []
 
     def measure(
         self, work: Callable[[], object], *, warm: bool = True, repeats: int | None = None
@@ -61,6 +61,7 @@ class Clock:
         :param warm: call it once before, unmeasured
         :param repeats: calls measured, if not as many as the clock's
         """
+        self._warm_up()
         short = self._once(work) < _SHORT if warm else False
         seconds, speeds = [], []
         for _ in range(repeats or self.repeats):
@@ -100,7 +101,14 @@ class Clock:
         return statistics.median(ratios)
 
     def _product(self) -> object:
-        return torch.mm(self._a, self._b)
+        return torch.mm(*self._factors)
+
+    def _warm_up(self) -> None:
+        """Make the product's factors only now: memory told before is without them."""
+        if not self._factors:
+            sizes = (_ROWS, _INNER), (_INNER, _COLUMNS)
+            self._factors = [torch.rand(size, device=self.device) for size in sizes]
+            self._once(self._product)
 
     def _once(self, work: Callable[[], object]) -> float:
         if self.device.type != 'cuda':
@@ -120,10 +128,24 @@ class Clock:
 
 def count_flops(work: Callable[[], object]) -> float:
     """Count the operations of matrix products, convolutions and attention, in GFLOP."""
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=_packed_products())
     with counter:
         work()
     return float(counter.get_total_flops()) / _GIGA
+
+
+def _packed_products() -> dict[object, Callable[..., int]]:
+    """Tell how products of packed matrices are counted, where PyTorch has them."""
+
+    def product(factor: Sequence[int], *_: object, out_shape: Sequence[int], **__: object) -> int:
+        return 2 * factor[-1] * math.prod(out_shape)
+
+    owners = (
+        (torch.ops.mkldnn, '_linear_pointwise'),
+        (torch.ops.onednn, 'qlinear_pointwise'),
+        (torch.ops.quantized, 'linear_dynamic'),
+    )
+    return {getattr(owner, name): product for owner, name in owners if hasattr(owner, name)}
 
 
 def peak_memory(device: torch.device) -> float:

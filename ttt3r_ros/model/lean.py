@@ -7,12 +7,21 @@ process's own. Those that are not needed any more are given back at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import copy
 import ctypes
 import mmap
 import sys
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ttt3r_ros.model.network import Network
+
+LARGE = 2**18
+"""Weights of a matrix from which on another form of it saves more than it costs."""
 
 _PAGE_OUT = (
     21  # MADV_PAGEOUT, Linux 5.4: pages of files are dropped, all others keep their content
@@ -39,6 +48,37 @@ def convert(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Non
         tensor.data = old.clone() if same else new
         setattr(tensor, _OWN, True)
         page_out(old)
+
+
+def replace_matrices(
+    network: Network, make: Callable[[nn.Linear], nn.Module], within: tuple[str, ...] = ('',)
+) -> Network:
+    """
+    Return a network like the given one with other modules for its large linear layers.
+
+    All other parameters are shared with the given one, which stays as it is.
+
+    :param make: the module that takes a layer's place
+    :param within: beginnings of the names of the layers that are replaced
+    """
+    chosen = [
+        name
+        for name, module in network.named_modules()
+        if name.startswith(within)
+        and isinstance(module, nn.Linear)
+        and module.weight.numel() >= LARGE
+    ]
+    if not chosen:
+        return network
+    shared = {id(parameter): parameter for parameter in network.parameters()}
+    replaced: Network = copy.deepcopy(network, shared)
+    for name in chosen:
+        parent, _, own = name.rpartition('.')
+        layer = replaced.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        setattr(replaced.get_submodule(parent), own, make(layer))
+        page_out(layer.weight)
+    return replaced
 
 
 def page_out(tensor: Tensor) -> None:

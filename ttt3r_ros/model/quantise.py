@@ -6,47 +6,92 @@ Weights are rounded once, a scale for each row; activations at each use, one sca
 
 from __future__ import annotations
 
-import copy
-from typing import Any, TypeGuard
+from functools import cache
+import math
+from typing import Any
 import warnings
 
 import torch
 from torch import Tensor, nn
 
-from ttt3r_ros.model.lean import page_out
+from ttt3r_ros.devices import multiplies_int8
+from ttt3r_ros.model.lean import replace_matrices
 from ttt3r_ros.model.network import Network
-
-SMALLEST = 2**18
-"""Weights of a matrix that is worth rounding: below, the rounding costs more than it saves."""
 
 # heads read out metric values, and are a small part of the work
 _ROUNDED = ('enc_blocks.', 'dec_blocks.', 'dec_blocks_state.', 'pose_retriever.')
+_LEVELS = 127  # of weights, on each side of zero
+_STEPS = 254  # of activations: with zero at a whole step, 255 of them can be reached
 
 
 class Int8Linear(nn.Module):
     """
-    A linear layer in 8-bit integers.
+    A linear layer in integers of 8 bits, on processors that add their products without overflow.
+
+    Its products are oneDNN's. Copies of the module share its matrix.
 
     :param linear: as trained
     """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        weight = linear.weight.detach().float()
-        # symmetric, one scale for each output; 127 steps to the largest
-        scale = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
-        zero = torch.zeros(len(scale), dtype=torch.int64)
-        bias = None if linear.bias is None else linear.bias.detach().float()
-        with warnings.catch_warnings():  # torch announces that these types are to change
-            warnings.simplefilter('ignore', UserWarning)
-            rounded = torch.quantize_per_channel(weight, scale.double(), zero, 0, torch.qint8)
-            self._packed: Any = torch.ops.quantized.linear_prepack(rounded, bias)
+        weight, self._scale = _round(linear)
+        self._weight: Tensor = torch.ops.onednn.qlinear_prepack(weight, None)
+        self._zero = torch.zeros(len(self._scale), dtype=torch.int32)
+        self._bias = _bias(linear)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Int8Linear:
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., D] to [..., out]."""
-        # reduce_range: 7 bits for activations, where products of 8 bits could overflow 16
-        out: Tensor = torch.ops.quantized.linear_dynamic(x, self._packed, reduce_range=True)
+        """[..., D] to [..., out], of x's type; NaN if x is not finite."""
+        low, high = (float(bound) for bound in torch.aminmax(x))
+        low, high = min(low, 0.0), max(high, 1e-12)  # zero is a whole step
+        if not math.isfinite(high - low):
+            return x.new_full((*x.shape[:-1], len(self._scale)), math.nan)
+        steps = _STEPS / (high - low)
+        zero = round(-low * steps)
+        exact = x.float()
+        # towards zero, so half a step more; a copy of x is overwritten
+        scaled = torch.add(
+            torch.tensor(zero + 0.5), exact, alpha=steps, out=None if exact is x else exact
+        )
+        rounded = scaled.to(torch.uint8)
+        out: Tensor = torch.ops.onednn.qlinear_pointwise(
+            rounded, 1 / steps, zero, self._weight, self._scale, self._zero, self._bias,
+            1.0, 0, x.dtype, 'none', [], '',
+        )  # fmt: skip
         return out
+
+
+class Int7Linear(nn.Module):
+    """
+    A linear layer of weights of 8 and activations of 7 bits, for all other processors.
+
+    There products of 8 bits, added in pairs, could overflow 16. Its products are FBGEMM's, or
+    QNNPACK's. Copies of the module share its matrix.
+
+    :param linear: as trained
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight, scale = _round(linear)
+        zero = torch.zeros(len(scale), dtype=torch.int64)
+        with warnings.catch_warnings():  # torch announces that these types are to change
+            warnings.simplefilter('ignore', UserWarning)
+            rounded = torch._make_per_channel_quantized_tensor(weight, scale.double(), zero, 0)
+            self._packed: Any = torch.ops.quantized.linear_prepack(rounded, _bias(linear))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Int7Linear:
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] to [..., out], of x's type."""
+        out: Tensor = torch.ops.quantized.linear_dynamic(
+            x.float(), self._packed, reduce_range=True
+        )
+        return out.to(x.dtype)
 
 
 def quantise(network: Network) -> Network:
@@ -55,15 +100,35 @@ def quantise(network: Network) -> Network:
 
     All other parameters are shared with the given one, which stays as it is.
     """
-    shared = {id(parameter): parameter for parameter in network.parameters()}
-    rounded: Network = copy.deepcopy(network, shared)
-    for name, module in list(rounded.named_modules()):
-        if name.startswith(_ROUNDED) and _is_large(module):
-            parent, _, own = name.rpartition('.')
-            setattr(rounded.get_submodule(parent), own, Int8Linear(module))
-            page_out(module.weight)
-    return rounded
+    kind = Int8Linear if multiplies_int8() and _is_exact() else Int7Linear
+    return replace_matrices(network, kind, _ROUNDED)
 
 
-def _is_large(module: nn.Module) -> TypeGuard[nn.Linear]:
-    return isinstance(module, nn.Linear) and module.weight.numel() >= SMALLEST
+@cache
+def _is_exact() -> bool:
+    """
+    Tell whether `Int8Linear` works here: PyTorch has its operators, and sums do not overflow.
+
+    The operators are not in PyTorch's documented interface.
+    """
+    count = 64
+    linear = nn.Linear(count, count, bias=False)
+    with torch.inference_mode():
+        linear.weight.fill_(1.0)
+        try:
+            sums = Int8Linear(linear)(torch.ones(1, count, count))
+        except (AttributeError, RuntimeError):
+            return False
+        return bool(torch.allclose(sums, torch.full_like(sums, count), rtol=1e-3))
+
+
+def _round(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Return a matrix in steps from -127 to 127, and the size of a step in each row."""
+    weight = linear.weight.detach().float()
+    scale = weight.abs().amax(dim=1).clamp(min=1e-12) / _LEVELS
+    return (weight / scale[:, None]).round_().to(torch.int8), scale
+
+
+def _bias(linear: nn.Linear) -> Tensor | None:
+    """Return a copy: the tensor may lie in a mapped file."""
+    return None if linear.bias is None else linear.bias.detach().to(torch.float32, copy=True)

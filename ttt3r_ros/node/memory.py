@@ -10,13 +10,13 @@ import numpy as np
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE = 2 << 20  # bytes: more than an image of a usual camera has
-_WIDE = 16 << 20  # bytes: more than a hidden layer of a wide network has for an image
+_WIDE = 4 << 20  # numbers: more than a hidden layer of a wide network has for an image
 _KEPT = 32 << 20  # bytes: more than one image needs meanwhile
 _SMALL = 1024  # bytes: NumPy keeps free blocks up to this size,
 _BLOCKS = 8  # and of each size about so many
 
 
-def tune_allocator(*, wide: bool = False) -> None:
+def tune_allocator(*, wide: int = 0) -> None:
     """
     Let the allocator return blocks as large as a whole map at once, and keep smaller ones.
 
@@ -25,13 +25,13 @@ def tune_allocator(*, wide: bool = False) -> None:
     it would return the end of its heap whenever 128 kB of it are free, and fetch it again page by
     page: a thousand page faults and 3 ms for each image.
 
-    :param wide: keep the blocks of a wide network, too, of which it needs hundreds for each image;
-        fetched again, their pages would cost a tenth of its time
+    :param wide: bytes of a number of a wide network, whose blocks are kept, too: it needs hundreds
+        for each image, and fetched again, their pages would cost a tenth of its time; 0: none
     """
     if sys.platform.startswith('linux'):
         mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
         if mallopt is not None:
-            mallopt(_M_MMAP_THRESHOLD, _WIDE if wide else _LARGE)
+            mallopt(_M_MMAP_THRESHOLD, _WIDE * wide or _LARGE)
             mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 

@@ -133,7 +133,9 @@ class ReconstructionNode(ManagedNode):
         self.get_logger().info(
             f'network loaded in {time.monotonic() - began:.1f} s, on {reconstructor.device}'
         )
-        tune_allocator(wide=reconstructor.network.config.is_wide)
+        wide = reconstructor.network.config.is_wide
+        tune_allocator(wide=reconstructor.dtype.itemsize if wide else 0)
+        give_back_memory()  # of loading
         self._build(reconstructor)
         return super().on_configure(state)
 

@@ -1,0 +1,197 @@
+"""Large matrices in other forms: what they compute, and where they are used."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from ttt3r_ros import devices
+from ttt3r_ros.model import packed, quantise
+from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.packed import PackedLinear, pack
+from ttt3r_ros.model.quantise import Int7Linear, Int8Linear
+from ttt3r_ros.model.ready import make_ready
+from ttt3r_ros.model.update_rules import UPDATE_RULES
+
+CPU = torch.device('cpu')
+integers = pytest.mark.skipif(
+    not (devices.multiplies_int8() and quantise._is_exact()),
+    reason='this processor adds products of 8 bits in 16, or PyTorch lacks the operators',
+)
+brief = pytest.mark.skipif(
+    not (devices.multiplies_bfloat16() and packed._is_available()),
+    reason='this processor has no units for bfloat16, or PyTorch lacks the operators',
+)
+
+
+@pytest.fixture
+def linear():
+    torch.manual_seed(0)
+    return nn.Linear(512, 96).requires_grad_(False)
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """Take a small network with CUT3R's heads for a wide one with large matrices."""
+    monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 0)
+    monkeypatch.setattr('ttt3r_ros.model.lean.LARGE', 1)
+    torch.manual_seed(0)
+    return Network(PRESETS['golden_small']).requires_grad_(False).eval()
+
+
+def error(found, expected):
+    return float((found.float() - expected).norm() / expected.norm())
+
+
+@torch.inference_mode()
+def points(network, dtype):
+    """Return the points of two images."""
+    torch.manual_seed(1)
+    state = network.initial_state(1)
+    for image in torch.rand(2, 1, 3, 48, 64) * 2 - 1:
+        encoded = network.encode(image.to(dtype))
+        prediction, state = network.decode(encoded, state, UPDATE_RULES['ttt3r'])
+    return prediction.points.float()
+
+
+def kinds(network):
+    return {type(module) for module in network.modules()}
+
+
+def test_a_packed_matrix_multiplies_as_before(linear):
+    x = torch.randn(1, 7, 512)
+    assert error(PackedLinear(linear, torch.float32)(x), linear(x)) < 1e-6
+    linear.bias = None
+    assert error(PackedLinear(linear, torch.float32)(x), linear(x)) < 1e-6
+
+
+@brief
+@pytest.mark.parametrize('count', [1, 7, 768])
+def test_a_packed_matrix_of_bfloat16_gives_the_same_bits(linear, count):
+    x = torch.randn(1, count, 512).bfloat16()
+    plain = copy.deepcopy(linear).bfloat16()
+    assert torch.equal(PackedLinear(linear, torch.bfloat16)(x), plain(x))
+
+
+@brief
+def test_a_wide_network_is_packed_for_bfloat16_and_computes_the_same(wide):
+    plain = copy.deepcopy(wide).bfloat16()
+    ready, dtype = make_ready(wide, 'bfloat16', CPU)
+    assert dtype == torch.bfloat16
+    assert PackedLinear in kinds(ready)
+    assert nn.Linear not in kinds(ready)
+    assert error(points(ready, dtype), points(plain, dtype)) < 0.02
+    again, _ = make_ready(ready, 'auto', CPU)
+    assert again is ready
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_what_need_not_be_packed_is_left_alone(precision, wide, monkeypatch):
+    monkeypatch.setattr(packed, 'multiplies_bfloat16', lambda: precision == 'float32')
+    dtype = devices.PRECISIONS[precision]
+    assert pack(wide, CPU, dtype) is wide
+    monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 1000)
+    monkeypatch.setattr(packed, 'multiplies_bfloat16', lambda: True)
+    assert pack(wide, CPU, torch.bfloat16) is wide
+
+
+def test_where_pytorch_lacks_the_operators_nothing_is_packed(wide, monkeypatch):
+    def missing(*_):
+        raise AttributeError
+
+    monkeypatch.setattr(packed, 'multiplies_bfloat16', lambda: True)
+    monkeypatch.setattr(packed, 'PackedLinear', missing)
+    assert pack(wide, CPU, torch.bfloat16) is wide
+
+
+@pytest.mark.parametrize(
+    ('kind', 'bound'), [pytest.param(Int8Linear, 0.012, marks=integers), (Int7Linear, 0.024)]
+)
+@pytest.mark.parametrize('offset', [0.0, 2.0, -2.0])
+def test_a_rounded_matrix_is_as_exact_as_its_steps(kind, bound, offset, linear):
+    x = torch.randn(1, 64, 512) + offset
+    rounded = kind(linear)
+    with torch.inference_mode():
+        assert 0 < error(rounded(x), linear(x)) < bound
+        brief = rounded(x.bfloat16())
+    assert brief.dtype == torch.bfloat16
+    assert error(brief, linear(x)) < bound + 0.004
+
+
+@pytest.mark.parametrize('kind', [pytest.param(Int8Linear, marks=integers), Int7Linear])
+def test_the_largest_sums_of_a_rounded_matrix_do_not_overflow(kind):
+    linear = nn.Linear(4096, 32).requires_grad_(False)
+    linear.weight.fill_(0.5)
+    x = torch.full((1, 64, 4096), 3.0)
+    torch.testing.assert_close(kind(linear)(x), linear(x), rtol=0.01, atol=0.1)
+
+
+@integers
+def test_what_a_rounded_matrix_does_with_odd_inputs(linear):
+    rounded = Int8Linear(linear)
+    x = torch.zeros(2, 3, 512)
+    assert torch.allclose(rounded(x), linear.bias.expand(2, 3, -1))
+    for wrong in (float('nan'), float('inf')):
+        x[0, 0, 0] = wrong
+        assert rounded(x).isnan().all()
+        assert rounded(x).shape == (2, 3, 96)
+
+
+@integers
+def test_the_input_of_a_rounded_matrix_stays_as_it_is(linear):
+    for x in (torch.randn(1, 4, 512), torch.randn(1, 4, 512).bfloat16()):
+        before = x.clone()
+        Int8Linear(linear)(x)
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        pytest.param(Int8Linear, marks=integers),
+        Int7Linear,
+        lambda linear: PackedLinear(linear, torch.float32),
+    ],
+)
+def test_matrices_are_copied_once_and_then_shared(make, linear):
+    x = torch.randn(1, 4, 512)
+    layer = make(linear)
+    expected = layer(x)
+    linear.weight.zero_()  # as a file that changes
+    linear.bias.zero_()
+    assert torch.equal(layer(x), expected)
+    assert copy.deepcopy(layer) is layer
+
+
+@pytest.mark.parametrize('has', [False, True])
+def test_the_processor_decides_how_matrices_are_rounded(has, wide, monkeypatch):
+    monkeypatch.setattr(quantise, 'multiplies_int8', lambda: has)
+    exact = points(wide, torch.float32)
+    rounded = quantise.quantise(wide)
+    expected = Int8Linear if has and quantise._is_exact() else Int7Linear
+    assert kinds(rounded) & {Int7Linear, Int8Linear} == {expected}
+    assert 0 < error(points(rounded, torch.float32), exact) < 0.2
+    assert torch.equal(points(wide, torch.float32), exact)
+    assert quantise.quantise(rounded) is rounded
+
+
+def test_sums_that_overflow_are_noticed(monkeypatch):
+    def saturating(_):
+        return lambda x: torch.full_like(x, 32.0)
+
+    def missing(_):
+        raise RuntimeError
+
+    for kind in (saturating, missing):
+        monkeypatch.setattr(quantise, 'Int8Linear', kind)
+        quantise._is_exact.cache_clear()
+        assert not quantise._is_exact()
+    quantise._is_exact.cache_clear()
+
+
+@pytest.mark.parametrize('told', [{}, {'avx512_vnni': True}, {'avx_vnni': True}, {'avx2': True}])
+def test_which_processors_multiply_integers(told, monkeypatch):
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: told, raising=False)
+    assert devices.multiplies_int8() == any('vnni' in name for name in told)
