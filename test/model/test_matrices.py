@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from ttt3r_ros import devices
-from ttt3r_ros.model import packed, quantise
+from ttt3r_ros.model import packed, quantise, rope
 from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.layers import CrossAttention, SelfAttention
+from ttt3r_ros.model.lean import replace_matrices
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.packed import PackedLinear, pack
 from ttt3r_ros.model.quantise import Int7Linear, Int8Linear
@@ -16,6 +18,7 @@ from ttt3r_ros.model.ready import make_ready
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 
 CPU = torch.device('cpu')
+DTYPE = torch.float32
 integers = pytest.mark.skipif(
     not (devices.multiplies_int8() and quantise._is_exact()),
     reason='this processor adds products of 8 bits in 16, or PyTorch lacks the operators',
@@ -73,6 +76,41 @@ def test_a_packed_matrix_of_bfloat16_gives_the_same_bits(linear, count):
     x = torch.randn(1, count, 512).bfloat16()
     plain = copy.deepcopy(linear).bfloat16()
     assert torch.equal(PackedLinear(linear, torch.bfloat16)(x), plain(x))
+
+
+def test_outputs_come_in_the_order_that_is_asked_for(linear):
+    x = torch.randn(1, 7, 512)
+    order = torch.randperm(96)
+    expected = linear(x)[..., order]
+    assert error(PackedLinear(linear, torch.float32, order)(x), expected) < 1e-6
+    assert error(Int7Linear(linear, order)(x), expected) < 0.024
+    if devices.multiplies_int8() and quantise._is_exact():
+        assert error(Int8Linear(linear, order)(x), expected) < 0.012
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_pairs_side_by_side_are_rotated_alike(dtype):
+    x = torch.randn(2, 1, 3, 35, 32, dtype=dtype)
+    table = rope.rotation(rope.grid_positions(5, 7), 32)
+    paired = rope.rotate(x[..., rope.pair_order(32)], table, paired=True)
+    assert torch.equal(paired, rope.rotate(x, table))
+
+
+def test_attention_with_ordered_matrices_reads_the_same(wide):
+    layers = replace_matrices(wide, lambda linear, order: PackedLinear(linear, DTYPE, order))
+    attentions = [m for m in layers.modules() if isinstance(m, SelfAttention | CrossAttention)]
+    assert attentions
+    assert all(module.paired for module in attentions)
+    assert not any(getattr(module, 'paired', False) for module in wide.modules())
+    assert error(points(layers, DTYPE), points(wide, DTYPE)) < 1e-4
+
+
+def test_attention_is_left_alone_where_one_of_its_matrices_is(wide):
+    block = wide.dec_blocks[0].cross_attn
+    block.projk = nn.Identity()  # stands for what is no linear layer
+    layers = replace_matrices(wide, lambda linear, order: PackedLinear(linear, DTYPE, order))
+    assert not layers.dec_blocks[0].cross_attn.paired
+    assert layers.dec_blocks[1].cross_attn.paired
 
 
 @brief

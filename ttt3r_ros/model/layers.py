@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from ttt3r_ros.model.rope import Rotation, rotate
+from ttt3r_ros.model.rope import Rotation, pair_order, rotate
 
 NORM_EPS = 1e-6
 
@@ -49,9 +49,11 @@ class Mlp(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head attention of tokens to each other."""
 
+    paired = False  # whether its matrix gives channels in the order of `pair_rows`
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.width = heads, width
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
@@ -64,8 +66,13 @@ class SelfAttention(nn.Module):
             return self._project(alone)
         qkv = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads)
         qkv = qkv.permute(2, 0, 3, 1, 4)
-        qk = qkv[:2] if table is None else rotate(qkv[:2], table)
+        qk = qkv[:2] if table is None else rotate(qkv[:2], table, paired=self.paired)
         return self._project(join_heads(F.scaled_dot_product_attention(qk[0], qk[1], qkv[2])))
+
+    def pair_rows(self) -> dict[str, Tensor]:
+        """Return which rows its matrix should have for the cheapest rotation, by layer."""
+        order = pair_order(self.width // self.heads, 2 * self.heads)
+        return {'qkv': torch.cat([order, torch.arange(2 * self.width, 3 * self.width)])}
 
     def _project(self, x: Tensor) -> Tensor:
         out: Tensor = self.proj(x)
@@ -75,9 +82,11 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Multi-head attention of tokens x to tokens y."""
 
+    paired = False  # whether its matrices give channels in the order of `pair_rows`
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.width = heads, width
         self.projq = nn.Linear(width, width)
         self.projk = nn.Linear(width, width)
         self.projv = nn.Linear(width, width)
@@ -99,9 +108,15 @@ class CrossAttention(nn.Module):
         k = split_heads(self.projk(y), self.heads)
         v = split_heads(self.projv(y), self.heads)
         if tables is not None:
-            q, k = rotate(q, tables[0]), rotate(k, tables[1])
+            q = rotate(q, tables[0], paired=self.paired)
+            k = rotate(k, tables[1], paired=self.paired)
         read = F.scaled_dot_product_attention(q, k, v)
         return self.proj(join_heads(read)), q, k
+
+    def pair_rows(self) -> dict[str, Tensor]:
+        """Return which rows its matrices should have for the cheapest rotation, by layer."""
+        order = pair_order(self.width // self.heads, self.heads)
+        return {'projq': order, 'projk': order}
 
 
 class EncoderBlock(nn.Module):

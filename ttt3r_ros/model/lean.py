@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ttt3r_ros.model.layers import CrossAttention, SelfAttention
+
 if TYPE_CHECKING:
     from ttt3r_ros.model.network import Network
 
@@ -51,34 +53,48 @@ def convert(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Non
 
 
 def replace_matrices(
-    network: Network, make: Callable[[nn.Linear], nn.Module], within: tuple[str, ...] = ('',)
+    network: Network,
+    make: Callable[[nn.Linear, Tensor | None], nn.Module],
+    within: tuple[str, ...] = ('',),
 ) -> Network:
     """
     Return a network like the given one with other modules for its large linear layers.
 
-    All other parameters are shared with the given one, which stays as it is.
+    All other parameters are shared with the given one, which stays as it is. Attention whose
+    queries and keys both come from such modules gets them in the order of the cheapest rotation.
 
-    :param make: the module that takes a layer's place
+    :param make: the module that takes a layer's place, with its rows in the order given
     :param within: beginnings of the names of the layers that are replaced
     """
-    chosen = [
-        name
-        for name, module in network.named_modules()
-        if name.startswith(within)
-        and isinstance(module, nn.Linear)
-        and module.weight.numel() >= LARGE
-    ]
+    chosen = {name for name, module in network.named_modules() if name.startswith(within)}
+    chosen = {name for name in chosen if _is_large(network.get_submodule(name))}
     if not chosen:
         return network
     shared = {id(parameter): parameter for parameter in network.parameters()}
     replaced: Network = copy.deepcopy(network, shared)
-    for name in chosen:
+    orders: dict[str, Tensor] = {}
+    for name, module in replaced.named_modules():
+        if isinstance(module, SelfAttention | CrossAttention):
+            rows = {f'{name}.{own}': order for own, order in module.pair_rows().items()}
+            if rows.keys() <= chosen:
+                module.paired = True
+                orders |= rows
+    for name in sorted(chosen):
         parent, _, own = name.rpartition('.')
         layer = replaced.get_submodule(name)
         assert isinstance(layer, nn.Linear)
-        setattr(replaced.get_submodule(parent), own, make(layer))
+        setattr(replaced.get_submodule(parent), own, make(layer, orders.get(name)))
         page_out(layer.weight)
     return replaced
+
+
+def _is_large(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) and module.weight.numel() >= LARGE
+
+
+def in_order(rows: Tensor, order: Tensor | None) -> Tensor:
+    """Return rows [out, ...] in another order [out]; as they are without one."""
+    return rows if order is None else rows[order]
 
 
 def page_out(tensor: Tensor) -> None:

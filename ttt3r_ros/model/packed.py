@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ttt3r_ros.devices import multiplies_bfloat16
-from ttt3r_ros.model.lean import replace_matrices
+from ttt3r_ros.model.lean import in_order, replace_matrices
 from ttt3r_ros.model.network import Network
 
 
@@ -23,15 +23,16 @@ class PackedLinear(nn.Module):
 
     :param linear: as trained
     :param dtype: of the products' factors
+    :param order: of the outputs, by their indices [out]
     """
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, order: Tensor | None = None) -> None:
         super().__init__()
-        weight = linear.weight.detach().to(dtype)
+        weight = in_order(linear.weight.detach().to(dtype), order)
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         bias = linear.bias
         # a copy: the tensor may lie in a mapped file
-        self._bias = None if bias is None else bias.detach().to(dtype, copy=True)
+        self._bias = None if bias is None else in_order(bias.detach().to(dtype, copy=True), order)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PackedLinear:
         return self
@@ -58,7 +59,7 @@ def pack(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
     faster = device.type == 'cpu' and dtype == torch.bfloat16 and multiplies_bfloat16()
     if not (faster and network.config.is_wide and _is_available()):
         return network
-    return replace_matrices(network, lambda linear: PackedLinear(linear, dtype))
+    return replace_matrices(network, lambda linear, order: PackedLinear(linear, dtype, order))
 
 
 def _is_available() -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ttt3r_ros.devices import multiplies_int8
-from ttt3r_ros.model.lean import replace_matrices
+from ttt3r_ros.model.lean import in_order, replace_matrices
 from ttt3r_ros.model.network import Network
 
 # heads read out metric values, and are a small part of the work
@@ -31,14 +31,15 @@ class Int8Linear(nn.Module):
     Its products are oneDNN's. Copies of the module share its matrix.
 
     :param linear: as trained
+    :param order: of the outputs, by their indices [out]
     """
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, order: Tensor | None = None) -> None:
         super().__init__()
-        weight, self._scale = _round(linear)
+        weight, self._scale = _round(linear, order)
         self._weight: Tensor = torch.ops.onednn.qlinear_prepack(weight, None)
         self._zero = torch.zeros(len(self._scale), dtype=torch.int32)
-        self._bias = _bias(linear)
+        self._bias = _bias(linear, order)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Int8Linear:
         return self
@@ -72,16 +73,17 @@ class Int7Linear(nn.Module):
     QNNPACK's. Copies of the module share its matrix.
 
     :param linear: as trained
+    :param order: of the outputs, by their indices [out]
     """
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, order: Tensor | None = None) -> None:
         super().__init__()
-        weight, scale = _round(linear)
+        weight, scale = _round(linear, order)
         zero = torch.zeros(len(scale), dtype=torch.int64)
         with warnings.catch_warnings():  # torch announces that these types are to change
             warnings.simplefilter('ignore', UserWarning)
             rounded = torch._make_per_channel_quantized_tensor(weight, scale.double(), zero, 0)
-            self._packed: Any = torch.ops.quantized.linear_prepack(rounded, _bias(linear))
+            self._packed: Any = torch.ops.quantized.linear_prepack(rounded, _bias(linear, order))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Int7Linear:
         return self
@@ -122,13 +124,15 @@ def _is_exact() -> bool:
         return bool(torch.allclose(sums, torch.full_like(sums, count), rtol=1e-3))
 
 
-def _round(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+def _round(linear: nn.Linear, order: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return a matrix in steps from -127 to 127, and the size of a step in each row."""
-    weight = linear.weight.detach().float()
+    weight = in_order(linear.weight.detach().float(), order)
     scale = weight.abs().amax(dim=1).clamp(min=1e-12) / _LEVELS
     return (weight / scale[:, None]).round_().to(torch.int8), scale
 
 
-def _bias(linear: nn.Linear) -> Tensor | None:
+def _bias(linear: nn.Linear, order: Tensor | None) -> Tensor | None:
     """Return a copy: the tensor may lie in a mapped file."""
-    return None if linear.bias is None else linear.bias.detach().to(torch.float32, copy=True)
+    if linear.bias is None:
+        return None
+    return in_order(linear.bias.detach().to(torch.float32, copy=True), order)

@@ -38,7 +38,13 @@ def rotation(positions: Tensor, head_width: int) -> Rotation:
     return torch.polar(torch.ones_like(angle), angle)
 
 
-def rotate(x: Tensor, table: Rotation) -> Tensor:
+def pair_order(head_width: int, heads: int = 1) -> Tensor:
+    """Return which channels to take so that those of a pair lie side by side [heads * d]."""
+    order = torch.arange(heads * head_width).view(heads, 2, 2, -1)
+    return order.transpose(-1, -2).flatten()
+
+
+def rotate(x: Tensor, table: Rotation, *, paired: bool = False) -> Tensor:
     """
     Turn the first half of each head's channels with y and the second half with x.
 
@@ -46,8 +52,12 @@ def rotate(x: Tensor, table: Rotation) -> Tensor:
     does not mind in which order channels come, as long as queries and keys agree.
 
     :param x: queries or keys [..., N, d]
+    :param paired: the two channels of a pair come in side by side, too: see `pair_order`
     :return: [..., N, d]
     """
+    if paired:
+        pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], 2, -1, 2))
+        return torch.view_as_real(pairs * table).flatten(-3).to(x.dtype)
     real, imaginary = x.float().view(*x.shape[:-1], 2, 2, -1).unbind(-2)
     turned = torch.complex(real, imaginary) * table
     return torch.view_as_real(turned).flatten(-3).to(x.dtype)
