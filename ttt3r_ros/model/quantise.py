@@ -133,6 +133,5 @@ def _round(linear: nn.Linear, order: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def _bias(linear: nn.Linear, order: Tensor | None) -> Tensor | None:
     """Return a copy: the tensor may lie in a mapped file."""
-    if linear.bias is None:
-        return None
-    return in_order(linear.bias.detach().to(torch.float32, copy=True), order)
+    bias = linear.bias
+    return None if bias is None else in_order(bias.detach().to(torch.float32, copy=True), order)
