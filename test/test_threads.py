@@ -50,7 +50,7 @@ def test_a_large_network_takes_as_many_as_pytorch_had(
 ) -> None:
     torch.set_num_threads(3)
     assert use_threads(0, network) == 1
-    monkeypatch.setattr(threads, 'SMALL', 1000)
+    monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 0)
     assert use_threads(0, network) == 3
     assert torch.get_num_threads() == 3
 

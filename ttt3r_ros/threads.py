@@ -9,12 +9,9 @@ import torch
 
 from ttt3r_ros.model.network import Network
 
-__all__ = ['SMALL', 'use_threads']
+__all__ = ['use_threads']
 
 logger = logging.getLogger(__name__)
-
-SMALL = 50_000_000
-"""Weights below which one thread computes a network as fast as several do."""
 
 _own: int | None = None  # PyTorch's number before it was first changed here
 
@@ -27,8 +24,8 @@ def use_threads(count: int, network: Network) -> int:
     in busy loops. On the small matrices of tracking that only costs, most of all where another
     process wants the processor: linear algebra beside PyTorch gets one thread in any case.
 
-    :param count: threads of PyTorch; 0: one for a network of less than `SMALL` weights, else as
-        many as PyTorch had
+    :param count: threads of PyTorch; 0: one for a network that is not wide, which several
+        compute no faster, else as many as PyTorch had
     :param network: that will be computed
     :return: threads of PyTorch from now on
     :raises ValueError: if the count is negative
@@ -39,8 +36,7 @@ def use_threads(count: int, network: Network) -> int:
     if _own is None:
         _own = torch.get_num_threads()
     if count == 0:
-        is_small = sum(parameter.numel() for parameter in network.parameters()) < SMALL
-        count = 1 if is_small else _own
+        count = _own if network.config.is_wide else 1
     if count != torch.get_num_threads():
         logger.debug('PyTorch computes with %d threads, before with %d', count, _own)
         torch.set_num_threads(count)
