@@ -66,6 +66,13 @@ def test_every_rule_is_measured_against_cut3r():
     assert float(plain['relative to cut3r']) == pytest.approx(1, abs=0.5)  # a second stream of it
 
 
+def test_every_precision_is_compared_with_the_first():
+    exact, rounded = cases.precision_rows(Clock(CPU, 1), 'small', ['float32', 'int8'])
+    assert exact['relative error of points'] == 0
+    assert 0 < rounded['relative error of points'] < 1e-3
+    assert rounded['time to float32'] > 0.5
+
+
 def test_a_ratio_is_that_of_the_first_to_the_second():
     clock = Clock(CPU, 3)
     a = torch.ones(64, 256, 256)

@@ -101,16 +101,23 @@ def whole_model(clock: Clock, network: Network, precision: str) -> list[Row]:
 
 
 def precision_rows(clock: Clock, preset: str, precisions: list[str]) -> list[Row]:
-    """Measure steps in several precisions, and how far their points are from float32's."""
+    """
+    Measure steps in several precisions, and how far their points are from those of the first.
+
+    Each takes turns with the first, too: the machine's speed may change between two rows.
+    """
     rows, exact = [], torch.zeros(0)
+    first: Stream | None = None
     for precision in precisions:
         network = build(preset, precision, clock.device)
         dtype = choose_precision(precision, clock.device, wide=network.config.is_wide)
         stream = Stream(network, noise_images(network.config, clock.device, dtype))
         for _ in range(4):
             points = stream.step().points.float()
-        exact = points if precision == 'float32' else exact
+        if first is None:
+            first, exact = stream, points
         described = row(precision, clock.measure(stream.step))
+        described[f'time to {precisions[0]}'] = clock.ratio(stream.step, first.step)
         error = float((points - exact).norm() / exact.norm())
         rows.append(described | {'relative error of points': error})
     return rows
