@@ -28,7 +28,7 @@ TABLE = {
     'watch': (set(), {'numpy'}),
     'seen': ({'geometry', 'model', 'view'}, {'numpy', 'torch'}),
     'upright': ({'geometry', 'model', 'seen'}, {'cv2', 'numpy', 'torch'}),
-    'model': ({'geometry'}, {'numpy', 'safetensors', 'torch'}),
+    'model': ({'devices', 'geometry'}, {'numpy', 'safetensors', 'torch'}),
     'tracking': ({'geometry'}, {'cv2', 'numpy', 'scipy'}),
     'preprocess': ({'geometry', 'model'}, {'PIL', 'cv2', 'numpy', 'torch'}),
     'reconstructor_config': ({'devices', 'model'}, set()),
