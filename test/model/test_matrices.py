@@ -125,6 +125,18 @@ def test_a_wide_network_is_packed_for_bfloat16_and_computes_the_same(wide):
     assert again is ready
 
 
+@pytest.mark.parametrize(('first', 'then'), [('float32', 'bfloat16'), ('int8', 'float32')])
+def test_a_network_made_ready_is_not_taken_for_another_precision(first, then):
+    torch.manual_seed(0)
+    network = Network(PRESETS['small']).requires_grad_(False).eval()
+    ready, _ = make_ready(network, first, CPU)
+    assert ready is not network
+    assert make_ready(ready, first, CPU)[0] is ready
+    with pytest.raises(ValueError, match=f'ready for {first} on cpu, not for {then} on cpu'):
+        make_ready(ready, then, CPU)
+    assert make_ready(network, then, CPU)[0] is not ready  # as loaded, it can be
+
+
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 def test_what_need_not_be_packed_is_left_alone(precision, wide, monkeypatch):
     monkeypatch.setattr(packed, 'multiplies_bfloat16', lambda: precision == 'float32')

@@ -117,7 +117,7 @@ def precision_rows(clock: Clock, preset: str, precisions: list[str]) -> list[Row
         if first is None:
             first, exact = stream, points
         described = row(precision, clock.measure(stream.step))
-        described[f'time to {precisions[0]}'] = clock.ratio(stream.step, first.step)
+        described[f'relative to {precisions[0]}'] = clock.ratio(stream.step, first.step)
         error = float((points - exact).norm() / exact.norm())
         rows.append(described | {'relative error of points': error})
     return rows

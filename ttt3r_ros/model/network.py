@@ -115,6 +115,7 @@ class Network(nn.Module):
         if config.motion_radius:
             self.motion = Motion(config)
         self.fused_layers: tuple[FusedLayer, ...] = ()  # used instead of the decoder blocks
+        self.form = ''  # precision and device, where layers are of use for no other
         self.forget_tables()
 
     def forget_tables(self) -> None:

@@ -22,11 +22,20 @@ def make_ready(
     and type in place.
 
     :param precision: see `choose_precision`
-    :raises ValueError: a precision that the device does not have
+    :raises ValueError: a precision that the device does not have; or a network that was made ready
+        for something else, whose layers cannot be brought into another form
     """
     dtype = choose_precision(precision, device, wide=network.config.is_wide)
-    if precision == INT8:
-        network = quantise(network)
-    network = pack(network, device, dtype)
-    convert(network, device, dtype)
-    return fuse(network), dtype
+    kind = INT8 if precision == INT8 else str(dtype).removeprefix('torch.')
+    form = f'{kind} on {device}'
+    if network.form not in ('', form):
+        raise ValueError(
+            f'the network was made ready for {network.form}, not for {form}: load it anew'
+        )
+    ready = quantise(network) if precision == INT8 else network
+    ready = pack(ready, device, dtype)
+    convert(ready, device, dtype)
+    ready = fuse(ready)
+    if ready is not network:
+        ready.form = form
+    return ready, dtype
