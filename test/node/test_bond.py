@@ -7,11 +7,11 @@ import time
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
 
 from ttt3r_ros.node.bond import create_bond
+from ttt3r_ros.node.executor import PromptExecutor
 
 _BONDPY = """
 from std_msgs.msg import String
@@ -57,7 +57,7 @@ def test_it_has_the_name_of_the_node(bond):
 
 def test_the_node_serves_others_when_it_has_ended(node, bond):
     heard: list[str] = []
-    executor = MultiThreadedExecutor(2, context=node.context)
+    executor = PromptExecutor(2, context=node.context)
     executor.add_node(node)
     executor.spin_once(timeout_sec=0.1)
     bond.shutdown()

@@ -17,7 +17,7 @@ _PATIENCE = 1.0  # seconds that a frame in work, or loading weights, may take at
 _GOODBYE = 0.8  # seconds that taking leave of the other participants may take after that
 _LAST_WAIT = 0.5  # of it, seconds until the executor has let go
 _STUCK = 4.0  # seconds after which the end is forced, before `ros2 launch` escalates (5 s)
-_THREADS = 4  # of the executor: images, services, lifecycle, timers
+_THREADS = 3  # of the executor: services, lifecycle, timers
 _STUMBLING = 1.0  # seconds over destroyed entities; what lasts longer never ends
 _APART = 0.1  # seconds between two stumbles that have nothing to do with one another
 
@@ -55,9 +55,10 @@ def main(args: list[str] | None = None) -> None:
     _on_signals(lambda *_: os._exit(0))
     # Here, for they take seconds, and a signal must end the process meanwhile too.
     import rclpy
-    from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+    from rclpy.executors import ExternalShutdownException
     from rclpy.signals import SignalHandlerOptions
 
+    from ttt3r_ros.node.executor import PromptExecutor
     from ttt3r_ros.node.memory import fill_small_blocks, tune_allocator
     from ttt3r_ros.node.reconstruction_node import ReconstructionNode
     from ttt3r_ros.node.shared_memory import remove_unfinished_segments
@@ -71,7 +72,7 @@ def main(args: list[str] | None = None) -> None:
     node = ReconstructionNode(on_crash=lambda: ending.tell(1))
     for path in removed:
         node.get_logger().warning(f'{path} removed: a process was killed while it created it')
-    executor = MultiThreadedExecutor(num_threads=_THREADS)
+    executor = PromptExecutor(_THREADS)
     executor.add_node(node)
 
     def spin() -> None:
