@@ -71,6 +71,7 @@ def test_crop_is_in_the_middle():
         np.zeros((10, 10, 3), np.float32),
         np.zeros((0, 10, 3), np.uint8),
         np.zeros((10000, 1, 3), np.uint8),
+        np.zeros((7, 10, 3), np.uint8),
         [[[0, 0, 0]]],
         None,
     ],

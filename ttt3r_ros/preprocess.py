@@ -18,6 +18,7 @@ from ttt3r_ros.model.config import NetworkConfig
 
 RgbImage = NDArray[np.uint8]
 
+_SMALLEST = 8  # pixels of a side
 _LONGEST_RATIO = 8  # a longer strip than this leaves the network less than one row of patches
 
 
@@ -35,7 +36,7 @@ def fit_image(image: RgbImage, config: NetworkConfig, *, crop: bool = True) -> F
 
     :param image: RGB [H, W, 3]
     :param crop: crop to whole patches around the middle; else stretch to them
-    :raises ImageError: not 8-bit RGB, empty, or too long a strip
+    :raises ImageError: not 8-bit RGB, too small, or too long a strip
     """
     check_image(image)
     height, width = image.shape[:2]
@@ -61,14 +62,15 @@ def check_image(image: RgbImage) -> None:
     """
     Refuse what is not an image.
 
-    :raises ImageError: no array, not 8-bit RGB, empty, or too long a strip
+    :raises ImageError: no array, not 8-bit RGB, too small, or too long a strip
     """
     if not isinstance(image, np.ndarray):
         raise ImageError(f'an image is a NumPy array [H, W, 3], not {type(image).__name__}')
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f'an 8-bit RGB image is needed, not {image.dtype} {list(image.shape)}')
     height, width = image.shape[:2]
-    if min(height, width) == 0 or max(height, width) > _LONGEST_RATIO * min(height, width):
+    shorter, longer = sorted((height, width))
+    if shorter < _SMALLEST or longer > _LONGEST_RATIO * shorter:
         raise ImageError(f'an image of {width}x{height} pixels cannot be reconstructed')
 
 

@@ -62,6 +62,17 @@ def test_no_distortion_leaves_the_image_alone():
     assert Rectifier().apply(image, calibration) is image
 
 
+def test_a_fisheye_lens_without_coefficients_is_no_pinhole():
+    calibration = read_calibration(info('equidistant', [0.0] * 4), WIDTH, HEIGHT, rectified=False)
+    corner = np.array([20.0, 20.0])
+    angle = np.linalg.norm(corner - K[:2, 2]) / FOCAL  # from the axis, as such a lens sees it
+    wanted = K[:2, 2] + (corner - K[:2, 2]) * np.tan(angle) / angle
+    seen = Rectifier().apply(dot_image(corner), calibration)[..., 0].astype(float)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    found = np.array([(x * seen).sum(), (y * seen).sum()]) / seen.sum()
+    assert np.abs(found - wanted).max() < 0.6
+
+
 def test_rectified_images_are_not_undistorted_again_and_take_p():
     msg = info('plumb_bob', MODELS['plumb_bob'])
     calibration = read_calibration(msg, WIDTH, HEIGHT, rectified=True)
@@ -100,8 +111,22 @@ def test_a_new_calibration_replaces_the_tables():
         info('unheard_of', [0.1]),
         info('plumb_bob', [0.1, 0.2]),
         info('plumb_bob', [float('nan')] * 5),
+        info(k=(K * [[1e28], [1e28], [1]]).ravel()),
+        info(k=(K * [[1e4], [1e-5], [1]]).ravel()),
+        info(k=(K * [[1], [1], [1]] + [[0, 0, 1e6], [0, 0, 0], [0, 0, 0]]).ravel()),
     ],
-    ids=['uncalibrated', 'nan', 'no size', 'other shape', 'model', 'too few', 'nan distortion'],
+    ids=[
+        'uncalibrated',
+        'nan',
+        'no size',
+        'other shape',
+        'model',
+        'too few',
+        'nan distortion',
+        'endless focal length',
+        'other across than down',
+        'far from its middle',
+    ],
 )
 def test_camera_info_that_cannot_be_used_says_why(msg):
     with pytest.raises(ImageError):

@@ -95,6 +95,7 @@ def bad_images() -> list[Image]:
         'nan': ('32FC1', HEIGHT, WIDTH, 4 * WIDTH, nan),
         'strip': ('rgb8', 1, 10000, 30000, np.full(30000, 9, np.uint8)),
         'column': ('rgb8', 10000, 1, 3, np.full(30000, 9, np.uint8)),
+        'one pixel': ('rgb8', 1, 1, 3, np.full(3, 9, np.uint8)),
         'truncated': ('rgb8', HEIGHT, WIDTH, 3 * WIDTH, pixels[:-1]),
         'short step': ('rgb8', HEIGHT, WIDTH, WIDTH, pixels),
         'no step': ('rgb8', HEIGHT, WIDTH, 0, pixels),
@@ -116,7 +117,7 @@ def test_images_that_nobody_should_send_are_counted_and_cost_nothing(system):
     client.until(lambda: counted(client, 'bad') == len(bad), 'the count of bad images')
     plain = [
         raw(100.0 + i, 'rgb8', size, size, 3 * size, np.full(3 * size * size, value, np.uint8))
-        for i, (size, value) in enumerate([(1, 9), (128, 0), (128, 255)])
+        for i, (size, value) in enumerate([(8, 9), (128, 0), (128, 255)])
     ]
     client.send(*plain, image(0, 200.0))
     client.wait_for_stamp('odometry', 200.0)

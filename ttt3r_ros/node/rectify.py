@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
 
+_SHORTEST, _LONGEST = 0.05, 100.0  # focal length of a camera, parts of the longer side
+_FARTHEST = 10.0  # principal point from the image, of a window of a larger one; in these parts
 _MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,)}
 
 
@@ -77,6 +79,13 @@ def _full_intrinsics(info: Any, *, rectified: bool) -> Intrinsics:
         raise ImageError(f'camera_info is not calibrated: {name} is {matrix.ravel().tolist()}')
     if info.width == 0 or info.height == 0:
         raise ImageError('camera_info does not say the size of the image')
+    size = max(info.width, info.height)
+    focal_fits = all(_SHORTEST * size < focal < _LONGEST * size for focal in (fx, fy))
+    if not focal_fits or max(abs(cx), abs(cy)) > _FARTHEST * size:
+        raise ImageError(
+            f'camera_info fits no camera with images of {info.width} x {info.height}: '
+            f'{name} is {matrix.ravel().tolist()}'
+        )
     return Intrinsics(info.width, info.height, fx, fy, cx, cy)
 
 
@@ -108,7 +117,8 @@ def _scale(camera: Intrinsics, width: int, height: int) -> Intrinsics:
 
 def _distortion(info: Any) -> tuple[float, ...]:
     values: Sequence[float] = tuple(float(value) for value in info.d)
-    if not any(values):
+    fisheye = info.distortion_model == 'equidistant' and len(values) > 0
+    if not any(values) and not fisheye:  # one whose coefficients are zero is no pinhole
         return ()
     if info.distortion_model not in _MODELS:
         known = ', '.join(_MODELS)
