@@ -84,6 +84,16 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(record, tmp_path, m
     assert outside.read_text(encoding='ascii') == 'mine'
 
 
+def test_a_folder_that_cannot_be_named_or_followed_is_refused(record, tmp_path, monkeypatch):
+    with pytest.raises(DatasetError, match='~nobody_of_that_name'):
+        record.save(map_directory('~nobody_of_that_name/maps'), 'a')
+    monkeypatch.setattr('time.strftime', lambda _: 'now')
+    circle = tmp_path / 'a_now.ply'
+    circle.symlink_to(circle)
+    with pytest.raises((DatasetError, OSError)):  # the latter from Python 3.13 on
+        record.save(tmp_path, 'a')
+
+
 def test_default_folder_is_where_ros_keeps_its_files(monkeypatch, tmp_path):
     monkeypatch.setenv('ROS_HOME', str(tmp_path))
     assert map_directory('') == tmp_path / 'ttt3r'

@@ -111,7 +111,8 @@ class Record:
         :param directory: made if it is not there
         :param name: beginning of the file names; what no file name can hold is replaced
         :return: the two files
-        :raises DatasetError: if nothing has been seen yet, or a link leads out of the folder
+        :raises DatasetError: if nothing has been seen yet, the folder is that of a user who does
+            not exist, or a link leads out of it
         :raises OSError: if the folder cannot be written to, or the disk is full; then there is
             neither file
         """
@@ -120,7 +121,10 @@ class Record:
             stamps, poses = self._trajectory.read()
         if not len(stamps):
             raise DatasetError('nothing has been reconstructed yet')
-        directory = directory.expanduser()
+        try:
+            directory = directory.expanduser()
+        except RuntimeError as error:
+            raise DatasetError(f'{directory} is no folder: {error}') from error
         directory.mkdir(parents=True, exist_ok=True)
         stem = f'{_file_name(name)}_{time.strftime("%Y%m%d_%H%M%S")}'
         ply, tum = (_inside(directory, stem, suffix) for suffix in ('.ply', '.txt'))
@@ -151,6 +155,10 @@ def _inside(directory: Path, stem: str, suffix: str) -> Path:
     while path.exists() and not path.is_symlink():
         number += 1
         path = directory / f'{stem}_{number}{suffix}'
-    if path.resolve().parent != directory.resolve():
+    try:
+        inside = path.resolve().parent == directory.resolve()
+    except RuntimeError as error:  # links in a circle
+        raise DatasetError(f'{path} cannot be followed: {error}') from error
+    if not inside:
         raise DatasetError(f'{path} leads out of {directory}')
     return path
