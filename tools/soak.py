@@ -53,8 +53,8 @@ _GUESTS = 5  # listeners at once, at most
 _STAY = 3.0  # seconds between two arrivals or departures
 _SLOPE_LIMIT = 2.0  # MB/h
 _REASONS = (
-    'dropped', 'overflowed', 'discarded', 'out of order', 'paused', 'bad', 'failed', 'waiting',
-    'lost in transport',
+    'dropped', 'overflowed', 'discarded', 'out of order', 'ahead of the clock', 'paused', 'bad',
+    'failed', 'waiting', 'lost in transport',
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import threading
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
@@ -119,3 +120,20 @@ def test_the_next_is_prepared_while_one_is_worked_on_and_the_newest_still_wins()
         assert worker.join(0.01) is False
     queue.close()
     assert worker.join(10)
+
+
+def test_libraries_that_fail_on_an_image_cost_the_epoch_and_not_the_node(network, monkeypatch):
+    bench = Bench(network)
+    epochs: list[int] = []
+    bench.pipeline._receiver.start_epoch = lambda: epochs.append(1)
+    bench.pipeline.process(frame(1))
+    for error in (cv2.error('scale'), np.linalg.LinAlgError('singular')):
+        with monkeypatch.context() as patch:
+            patch.setattr(Reconstructor, 'add', MagicMock(side_effect=error))
+            bench.pipeline.process(frame(2))
+        assert str(error) in bench.pipeline.report.problem
+        assert bench.pipeline.report.failed
+    assert epochs == [1, 1]
+    assert bench.statistics.snapshot(0.0).counts['failed'] == 2
+    bench.pipeline.process(frame(3))
+    assert not bench.pipeline.report.problem

@@ -131,3 +131,18 @@ def test_statistics_give_rates_and_percentiles():
     assert snapshot.counts == {'received': 100, 'processed': 100, 'dropped': 4}
     assert snapshot.silence == pytest.approx(0.0, abs=1e-6)
     assert statistics.snapshot(1100.0).input_rate == 0
+
+
+@pytest.mark.parametrize(
+    ('event', 'why'),
+    [('out of order', 'not later than one before'), ('ahead of the clock', 'ahead of /clock')],
+)
+def test_images_that_their_stamps_rule_out_are_a_warning_where_no_other_comes(event, why, report):
+    check = HealthCheck('/ttt3r')
+    some = replace(FINE, counts={'received': 20, event: 15})
+    assert judge(snapshot=some, report=report, check=check)['input'].level == OK
+    none = replace(FINE, counts={'received': 40, event: 35})
+    status = judge(snapshot=none, report=report, check=check)['input']
+    assert status.level == WARN
+    assert why in status.message
+    assert '/camera/image' in status.message

@@ -66,3 +66,26 @@ def test_worker_reports_its_crash(monkeypatch):
     Worker(queue, fail, crashed.set)
     queue.put(1)
     assert crashed.wait(5)
+
+
+def test_what_is_held_waits_in_order():
+    queue = FrameQueue[int](3)
+    queue.hold(True)
+    for item in (1, 2):
+        queue.put(item)
+    taken: list[int | None] = []
+    taker = threading.Thread(target=lambda: taken.extend([queue.get(), queue.get()]))
+    taker.start()
+    assert queue.peek(None) == 1
+    assert not taken
+    queue.hold(False)
+    taker.join(10)
+    assert taken == [1, 2]
+
+
+def test_closing_ends_who_is_held():
+    queue = FrameQueue[int](3)
+    queue.hold(True)
+    queue.put(1)
+    queue.close()
+    assert queue.get() is None

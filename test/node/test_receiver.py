@@ -4,9 +4,11 @@ import inspect
 from types import SimpleNamespace
 
 import pytest
+from rclpy.clock import ROSClock
 from sensor_msgs.msg import Image
 
 from ttt3r_ros.node import receiver
+from ttt3r_ros.node.conversions import NANOSECONDS
 from ttt3r_ros.node.receiver import ImageReceiver
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
@@ -43,3 +45,87 @@ def test_images_come_with_and_without_what_the_middleware_tells_of_them(monkeypa
     msg.header.stamp.sec = 7
     on_image(*([msg, {'publication_sequence_number': 1}] if tells_info else [msg]))
     assert received.queue.get().msg is msg
+
+
+class Clock(ROSClock):
+    """Simulated time that stands still."""
+
+    def __new__(cls, _nanoseconds: int):
+        return object.__new__(cls)
+
+    def __init__(self, nanoseconds: int) -> None:
+        self._nanoseconds = nanoseconds
+
+    ros_time_is_active = True
+
+    def now(self):
+        return SimpleNamespace(nanoseconds=self._nanoseconds)
+
+
+def subscribed(warn, clock=None, **config):
+    node = FakeNode()
+    node.get_clock = lambda: clock
+    statistics = Statistics()
+    received = ImageReceiver(
+        node, NodeConfig(**config), statistics, SimpleNamespace(), announce=print, warn=warn
+    )
+    received.subscribe()
+
+    def send(seconds: int) -> None:
+        msg = Image()
+        msg.header.stamp.sec = seconds
+        node.callbacks[0](msg, {})
+
+    return received, statistics, send
+
+
+@pytest.mark.parametrize(
+    ('stamp', 'clock', 'event', 'reason'),
+    [
+        (0, None, 'out of order', 'not later than that of an image before'),
+        (12, 7, 'ahead of the clock', '5.0 s ahead of /clock'),
+    ],
+)
+def test_image_after_image_that_its_stamp_rules_out_is_warned_of(stamp, clock, event, reason):
+    warnings: list[str] = []
+    simulated = None if clock is None else Clock(clock * NANOSECONDS)
+    _, statistics, send = subscribed(warnings.append, simulated)
+    for _ in range(9):
+        send(stamp)
+    assert not warnings  # a few are usual: one that comes twice, the end of a bag that loops
+    for _ in range(3):
+        send(stamp)
+    assert reason in warnings[-1]
+    assert '/image' in warnings[-1]
+    assert statistics.snapshot(0.0).counts[event] == 12 - (clock is None)
+
+
+def test_one_usable_image_ends_the_row_of_those_that_are_none():
+    warnings: list[str] = []
+    _, _, send = subscribed(warnings.append)
+    for stamp in range(1, 5):
+        for _ in range(9):
+            send(stamp)
+    assert not warnings
+
+
+def test_a_pause_keeps_a_queue_and_throws_the_newest_image_away():
+    for capacity in (0, 5):
+        received, statistics, send = subscribed(print, input_queue=capacity)
+        send(1)
+        received.pause(True)
+        send(2)
+        assert len(received.queue) == (1 if capacity else 0)
+        assert statistics.snapshot(0.0).counts['paused'] == (1 if capacity else 2)
+        received.pause(False)
+        send(3)
+        stamps = [received.queue.get().stamp.sec for _ in range(len(received.queue))]
+        assert stamps == ([1, 3] if capacity else [3])
+
+
+def test_a_pause_outlasts_a_new_subscription():
+    received, _, _ = subscribed(print, input_queue=5)
+    received.pause(True)
+    received.subscribe()
+    assert received.paused
+    assert received.queue._held

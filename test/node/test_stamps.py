@@ -32,11 +32,11 @@ def test_clock_and_stamps_that_jump_together_count_once_whichever_comes_first():
     assert clock_first.judge(10 * SECOND) is Verdict.ACCEPT
 
 
-def test_late_image_of_the_earlier_round_is_dropped_under_simulated_time():
+def test_late_image_of_the_earlier_round_is_early_under_simulated_time():
     monitor = StampMonitor(1.0)
     monitor.judge(20 * SECOND, now=20 * SECOND)
     monitor.clock_jumped(10 * SECOND)
-    assert monitor.judge(21 * SECOND, now=10 * SECOND) is Verdict.DROP
+    assert monitor.judge(21 * SECOND, now=10 * SECOND) is Verdict.EARLY
     assert monitor.judge(10 * SECOND, now=10 * SECOND) is Verdict.ACCEPT
 
 

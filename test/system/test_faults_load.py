@@ -26,6 +26,7 @@ REASONS = (
     'bad',
     'failed',
     'out of order',
+    'ahead of the clock',
 )
 
 

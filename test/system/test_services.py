@@ -1,6 +1,7 @@
 """Reset, pause, save_map, at any time."""
 
 from pathlib import Path
+import time
 
 from harness import image
 import numpy as np
@@ -64,6 +65,21 @@ def test_pause_and_resume(client):
     feed(client, 2, 1, base=200.0)
     assert client.stamps('odometry') == [100.0, 200.2]
     assert int(client.value(': reconstruction', 'frames in this epoch')) > 0
+
+
+def test_a_pause_keeps_what_waits_in_the_queue(client):
+    count = 60
+    client.send(*[image(index, 10.0 + index) for index in range(count)])
+    client.wait_for_stamp('odometry', 10.0)
+    assert client.call('ttt3r/pause', SetBool, SetBool.Request(data=True)).success
+    time.sleep(2.0)  # the image in work may still come, and others are on their way
+    before = len(client.received['odometry'])
+    assert before < count
+    time.sleep(2.0)
+    assert len(client.received['odometry']) == before
+    assert client.call('ttt3r/pause', SetBool, SetBool.Request(data=False)).success
+    client.wait_for_stamp('odometry', 10.0 + count - 1)
+    assert client.stamps('odometry') == [10.0 + index for index in range(count)]
 
 
 def test_save_map_writes_into_the_folder_and_says_where(client):

@@ -72,7 +72,7 @@ def test_switching_rules_under_load_loses_no_image_and_is_logged(system, flow):
         before, last = rule, at
     # nothing was lost on the way in either, and the last rule, cut3r, takes the whole step
     client.until(lambda: client.value(': input', 'images processed') == str(COUNT), 'the count')
-    for event in ('dropped', 'bad', 'overflowed', 'out of order'):
+    for event in ('dropped', 'bad', 'overflowed', 'out of order', 'ahead of the clock'):
         assert client.value(': input', f'images {event}') in ('', '0'), event
     client.until(
         lambda: client.value(': reconstruction', 'mean gain') == '1.0000', 'the gain of cut3r'

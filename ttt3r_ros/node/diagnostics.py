@@ -92,6 +92,10 @@ def _judge_input(
     if snapshot.silence > timeout:
         why = f': {situation.silent}' if situation.silent else ''
         return WARN, f'no image on {situation.topic} for {snapshot.silence:.1f} s{why}'
+    early, disordered = new.get('ahead of the clock', 0), new.get('out of order', 0)
+    if 0 < new.get('received', 0) <= early + disordered:
+        why = 'ahead of /clock' if early > disordered else 'not later than one before'
+        return WARN, f'no image of use on {situation.topic}: their stamps are {why}'
     if new.get('bad'):
         return WARN, f'{new["bad"]} images could not be used'
     if new.get('with bad camera_info'):

@@ -22,6 +22,7 @@ class FrameQueue(Generic[Item]):
         self._items: deque[Item] = deque()
         self._condition = threading.Condition()
         self._closed = False
+        self._held = False
         self._dropped = 0
 
     @property
@@ -49,10 +50,18 @@ class FrameQueue(Generic[Item]):
                 self._condition.notify_all()
             return not full
 
-    def get(self) -> Item | None:
-        """Wait for the next item; None once the queue is closed."""
+    def hold(self, held: bool) -> None:
+        """Let items wait until this is called again, with False."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or bool(self._items))
+            self._held = held
+            self._condition.notify_all()
+
+    def get(self) -> Item | None:
+        """Wait for the next item, unless they are held; None once the queue is closed."""
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._closed or (bool(self._items) and not self._held)
+            )
             if self._closed:
                 return None
             item = self._items.popleft()

@@ -114,9 +114,11 @@ class Outputs:
         return publisher is not None and publisher.get_subscription_count() > 0
 
     def send(self, name: str, msg: Any) -> None:
-        """Publish a message."""
-        self._publishers[name].publish(msg)
-        self.sent[name] += 1
+        """Publish a message; nothing happens once the publishers are removed."""
+        publisher = self._publishers.get(name)  # cleaning up does not wait for the map's timer
+        if publisher is not None:
+            publisher.publish(msg)
+            self.sent[name] += 1
 
     def send_images(self, view: View, valid: NDArray[np.bool_], header: Header) -> None:
         """Publish depth, colour and confidence, each with the size of the network's image."""

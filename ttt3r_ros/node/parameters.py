@@ -92,6 +92,16 @@ class Parameters:
             raise ValueError('; '.join(problems))
         return config(**{name: self._node.get_parameter(name).value for name in names})
 
+    def differing(self, *configs: Any) -> dict[str, Any]:
+        """Return, by name, what can be changed at run time and is not as it was when read."""
+        return {
+            name: value
+            for config in configs
+            for name, declared in settings_of(config).items()
+            if declared.runtime
+            and (value := self._node.get_parameter(name).value) != getattr(config, name)
+        }
+
     def check(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         """Judge changes asked for at run time; for `add_on_set_parameters_callback`."""
         for change in changes:

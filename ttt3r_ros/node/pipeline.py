@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from builtin_interfaces.msg import Time
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from std_msgs.msg import Header
@@ -171,6 +172,10 @@ class Pipeline:
             self._skip('bad', f'image skipped: {error}')
         except TransformException as error:
             self._skip('waiting', f'waiting for the transform of the camera: {error}')
+        except (cv2.error, np.linalg.LinAlgError) as error:
+            # of data that nobody foresaw; what they have left half done is not to be built upon
+            self._skip('failed', f'no pose, all starts anew: {error}', failed=True)
+            self.reset()
 
     def _skip(self, event: str, problem: str, *, failed: bool = False) -> None:
         self._statistics.count(event)

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import ROSClock
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.node.conversions import nanoseconds
+from ttt3r_ros.node.conversions import NANOSECONDS, nanoseconds
 from ttt3r_ros.node.decoding import Decoder, compressed_to_rgb, to_rgb
 from ttt3r_ros.node.frame_queue import FrameQueue
+from ttt3r_ros.node.listener import Listener
 from ttt3r_ros.node.rectify import Rectifier, read_calibration
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.stamps import SequenceGaps, StampMonitor, Verdict
@@ -34,6 +35,8 @@ _IN_FLIGHT = 50  # images of a queue that may wait to be taken from DDS, which c
 # Later than Humble, callbacks may ask for each message's number and publisher; without these,
 # images that are lost in transport are not counted.
 _TELLS_INFO = hasattr(Subscription, 'CallbackType')
+_REFUSED = {Verdict.DROP: 'out of order', Verdict.EARLY: 'ahead of the clock'}
+_UNUSUAL = 10  # images in a row with such stamps, from which on it is said
 _DEPTH = 10  # images that may wait in DDS without a queue, while Python is busy
 
 
@@ -99,13 +102,14 @@ class ImageReceiver:
         self._info: CameraInfo | None = None
         self._info_came = threading.Event()
         self._info_awaited = False
-        self._subscriptions: list[Subscription[Any]] = []
+        self._listeners: list[Listener] = []
+        self._refused = 0  # images in a row
         self._stamps = StampMonitor(config.time_jump_threshold)
         self._gaps = SequenceGaps()
         self._lock = threading.Lock()
         self._epoch = 0
         self.oldest_epoch = 0  # results of earlier ones are not to be published
-        self.paused = False
+        self._paused = False
         self.queue: FrameQueue[Received] = FrameQueue(config.input_queue)
 
     @property
@@ -123,52 +127,83 @@ class ImageReceiver:
     def subscribe(self) -> None:
         """Begin to receive."""
         self.queue = FrameQueue(self._config.input_queue)
+        self.queue.hold(self._paused)
         self._statistics.listen_again()
         kind = CompressedImage if self._config.image_transport == 'compressed' else Image
         waiting = self._config.input_queue
         depth = waiting + _IN_FLIGHT if waiting else _DEPTH
-        policy = ReliabilityPolicy.BEST_EFFORT
-        if self._reliable:
-            policy = ReliabilityPolicy.RELIABLE
+        on_image = self._on_image if _TELLS_INFO else lambda msg: self._on_image(msg, {})
         # A group of their own: a slow service must not delay images.
         group = MutuallyExclusiveCallbackGroup()
-        images = self._node.create_subscription(
-            kind,
-            self.topic,
-            self._on_image if _TELLS_INFO else lambda msg: self._on_image(msg, {}),
-            QoSProfile(depth=depth, reliability=policy),
-            callback_group=group,
-        )
-        # As the images: best effort loses what is sent before the two sides have met.
-        infos = self._node.create_subscription(
-            CameraInfo,
-            'camera_info',
-            self._on_info,
-            QoSProfile(depth=5, reliability=policy),
-            callback_group=group,
-        )
+        # camera_info as the images: best effort loses what is sent before the two sides have met.
+        self._listeners = [
+            self._listen(kind, self.topic, on_image, depth, group),
+            self._listen(CameraInfo, 'camera_info', self._on_info, 5, group),
+        ]
         self._info_awaited = False
-        self._subscriptions = [images, infos]
+
+    def _listen(
+        self,
+        kind: Any,
+        topic: str,
+        callback: Callable[..., None],
+        depth: int,
+        group: MutuallyExclusiveCallbackGroup,
+    ) -> Listener:
+        def lowered() -> None:
+            name = self._node.resolve_topic_name(topic)
+            self._warn(
+                f'{name} is published best effort, and listened to so: input_queue cannot keep '
+                'what is lost on the way'
+            )
+
+        return Listener(
+            self._node,
+            kind,
+            topic,
+            callback,
+            depth,
+            group=group,
+            reliable=self._reliable,
+            on_lower=None if self._must_be_reliable else lowered,
+        )
+
+    @property
+    def _must_be_reliable(self) -> bool:
+        return self._config.image_qos == 'reliable'
 
     @property
     def _reliable(self) -> bool:
-        return self._config.input_queue > 0 or self._config.image_qos == 'reliable'
+        return self._config.input_queue > 0 or self._must_be_reliable
+
+    @property
+    def paused(self) -> bool:
+        """Whether images are thrown away as they come."""
+        return self._paused
+
+    def pause(self, paused: bool) -> None:
+        """Throw images away as they come, and let those wait that are in the queue; or go on."""
+        self._paused = paused
+        if paused and self._config.input_queue == 0:
+            self._statistics.count('paused', self.queue.clear())  # it would be old by then
+        self.queue.hold(paused)
+        self._statistics.listen_again()
 
     def why_silent(self) -> str:
         """Tell why no image can come, as far as the other side shows it; empty: not known."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
             return 'nobody publishes it'
-        best_effort = ReliabilityPolicy.BEST_EFFORT
-        if self._reliable and all(p.qos_profile.reliability == best_effort for p in publishers):
-            return 'it is published best effort, image_qos or input_queue ask for reliable'
+        policies = {publisher.qos_profile.reliability for publisher in publishers}
+        if self._must_be_reliable and policies == {ReliabilityPolicy.BEST_EFFORT}:
+            return 'it is published best effort, image_qos asks for reliable'
         return ''
 
     def unsubscribe(self) -> None:
         """Receive no more; what waits is thrown away."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
         self.queue.close()
 
     def start_epoch(self) -> None:
@@ -239,22 +274,39 @@ class ImageReceiver:
         self._statistics.receive(now)
         if lost := self._gaps.count(info):
             self._statistics.count('lost in transport', lost)
-        if self.paused:
+        if self._paused:
             self._statistics.count('paused')
             return
         stamp = nanoseconds(msg.header.stamp)
         with self._lock:
-            verdict = self._stamps.judge(stamp, self._simulated_time())
+            time_there = self._simulated_time()
+            verdict = self._stamps.judge(stamp, time_there)
             if verdict is Verdict.JUMP:
                 self._epoch += 1
             frame = Received(msg, now, self._epoch, verdict is Verdict.JUMP)
-            fits = verdict is Verdict.DROP or self.queue.put(frame)
-        if verdict is Verdict.DROP:
-            self._statistics.count('out of order')
+            fits = verdict in _REFUSED or self.queue.put(frame)
+        if verdict in _REFUSED:
+            self._refuse(verdict, stamp, time_there)
+            return
+        self._refused = 0
         if verdict is Verdict.JUMP:
             self._announce(f'stamps of {self.topic} jumped back')
         if not fits:
             self._statistics.count('overflowed' if self._config.input_queue else 'dropped')
+
+    def _refuse(self, verdict: Verdict, stamp: int, now: int) -> None:
+        """Count an image that its stamp rules out, and warn where there is one after the other."""
+        self._statistics.count(_REFUSED[verdict])
+        self._refused += 1
+        if self._refused < _UNUSUAL:
+            return
+        reason = 'which is not later than that of an image before'
+        if verdict is Verdict.EARLY:
+            reason = f'{(stamp - now) / NANOSECONDS:.1f} s ahead of /clock'
+        self._warn(
+            f'the last {self._refused} images on {self.topic} are of no use: stamped '
+            f'{stamp / NANOSECONDS:.3f} s, {reason}'
+        )
 
     def _simulated_time(self) -> int:
         clock = self._node.get_clock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 import time
+import traceback
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -120,16 +121,19 @@ class ReconstructionNode(ManagedNode):
         """Read the settings, load the weights, and create the publishers."""
         self._problem = ''
         try:
-            self._config = self._parameters_of_node.read(NodeConfig)
-            self._reconstructor_config = self._parameters_of_node.read(ReconstructorConfig)
-            if self._config.points_source == 'network_world':
-                self._reconstructor_config = replace(self._reconstructor_config, world_head=True)
-            began = time.monotonic()
-            reconstructor = self._make_reconstructor(self._reconstructor_config)
-        except (ValueError, RuntimeError, OSError, MemoryError, Ttt3rError) as error:
-            self._problem = f'cannot be configured: {error}'
-            self.get_logger().error(self._problem)
-            return Result.FAILURE
+            self._configure()
+        except Exception as error:  # noqa: BLE001 - rclpy would hide it
+            self._release()
+            return self._refuse('configured', error)
+        return super().on_configure(state)
+
+    def _configure(self) -> None:
+        self._config = self._parameters_of_node.read(NodeConfig)
+        self._reconstructor_config = self._parameters_of_node.read(ReconstructorConfig)
+        if self._config.points_source == 'network_world':
+            self._reconstructor_config = replace(self._reconstructor_config, world_head=True)
+        began = time.monotonic()
+        reconstructor = self._make_reconstructor(self._reconstructor_config)
         self.get_logger().info(
             f'network loaded in {time.monotonic() - began:.1f} s, on {reconstructor.device}'
         )
@@ -137,7 +141,14 @@ class ReconstructionNode(ManagedNode):
         tune_allocator(wide=reconstructor.dtype.itemsize if wide else 0)
         give_back_memory()  # of loading
         self._build(reconstructor)
-        return super().on_configure(state)
+
+    def _refuse(self, what: str, error: Exception) -> Result:
+        """Say why a transition fails; a mistake of ours with where it happened."""
+        self._problem = f'cannot be {what}: {error or type(error).__name__}'
+        expected = isinstance(error, (ValueError, RuntimeError, OSError, MemoryError, Ttt3rError))
+        trace = '' if expected else '\n' + ''.join(traceback.format_exception(error))
+        self.get_logger().error(self._problem + trace)
+        return Result.FAILURE
 
     def _build(self, reconstructor: Reconstructor) -> None:
         config, logger = self._config, self.get_logger()
@@ -169,10 +180,23 @@ class ReconstructionNode(ManagedNode):
             warn=warn,
             inform=inform,
         )
+        # what was set while the weights were loaded
+        late = self._parameters_of_node.differing(config, self._reconstructor_config)
+        self._pipeline.change_settings(late)
 
     def on_activate(self, state: LifecycleState) -> Result:
         """Subscribe and start to work."""
-        result = super().on_activate(state)  # enables the publishers
+        self._problem = ''
+        super().on_activate(state)  # enables the publishers
+        try:
+            self._start()
+        except Exception as error:  # noqa: BLE001 - rclpy would hide it
+            self._stop(timeout=None)
+            super().on_deactivate(state)
+            return self._refuse('activated', error)
+        return Result.SUCCESS
+
+    def _start(self) -> None:
         assert self._receiver is not None
         assert self._pipeline is not None
         self._receiver.subscribe()
@@ -190,7 +214,6 @@ class ReconstructionNode(ManagedNode):
         )
         self._bond = create_bond(self)
         self.get_logger().info(f'waiting for images on {self._receiver.topic}')
-        return result
 
     def on_deactivate(self, state: LifecycleState) -> Result:
         """Stop; the state of the reconstruction is kept."""
@@ -258,8 +281,7 @@ class ReconstructionNode(ManagedNode):
         response.success = self._receiver is not None
         response.message = 'not configured'
         if self._receiver is not None:
-            self._receiver.paused = request.data
-            self._statistics.listen_again()
+            self._receiver.pause(request.data)
             response.message = 'paused' if request.data else 'running'
             self.get_logger().info(response.message)
         return response

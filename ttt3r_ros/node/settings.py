@@ -25,8 +25,8 @@ class NodeConfig:
     )
     input_queue: int = setting(
         0,
-        '0: the newest image wins and older ones are dropped; N > 0: a reliable queue of N '
-        'images, none dropped (recordings).',
+        '0: the newest image wins and older ones are dropped; N > 0: a queue of N images, none '
+        'dropped (recordings); reliable, unless they are published best effort.',
         ge=0,
         le=100_000,
     )
@@ -70,9 +70,14 @@ class NodeConfig:
     voxel_size: float = setting(
         0.05, 'Edge of a voxel of the map in metres.', ge=0.001, le=10.0, runtime=True
     )
-    max_map_points: int = setting(500_000, 'Most points the map may hold.', ge=1000)
+    max_map_points: int = setting(
+        500_000,
+        'Most points the map may hold; 100 bytes of memory are taken for each.',
+        ge=1000,
+        le=50_000_000,
+    )
     map_rate: float = setting(1.0, 'How often map_points may be published, Hz.', ge=0.01, le=30.0)
-    max_path_length: int = setting(2000, 'Most poses in path; older ones go.', ge=1)
+    max_path_length: int = setting(2000, 'Most poses in path; older ones go.', ge=1, le=1_000_000)
     covariance_scale: float = setting(
         1.0, 'Factor on the standard deviations of odometry.', ge=0.001, le=1000.0
     )

@@ -14,6 +14,7 @@ class Verdict(Enum):
 
     ACCEPT = 'accept'
     DROP = 'drop'
+    EARLY = 'early'  # drop it: the simulated clock is not there yet
     JUMP = 'jump'  # accept it as the first of a new epoch
 
 
@@ -37,7 +38,7 @@ class StampMonitor:
             An image from the future of a simulated clock is of an earlier round of the bag.
         """
         if now and stamp > now + self._threshold:
-            return Verdict.DROP
+            return Verdict.EARLY
         last = self._last
         if last is None or stamp > last:
             self._last = stamp

@@ -1,0 +1,115 @@
+"""What goes wrong in a transition is told, and the node stays what it was."""
+
+from types import SimpleNamespace
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn as Result
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+import torch
+
+from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.network import Network
+from ttt3r_ros.node import reconstruction_node
+from ttt3r_ros.node.reconstruction_node import ReconstructionNode
+from ttt3r_ros.reconstructor import Reconstructor
+
+
+@pytest.fixture
+def context():
+    own = Context()
+    rclpy.init(context=own)
+    yield own
+    rclpy.shutdown(context=own)
+
+
+def load(config):
+    torch.manual_seed(3)
+    return Reconstructor(config, Network(PRESETS['small']).requires_grad_(False).eval())
+
+
+@pytest.fixture
+def node(context):
+    node = ReconstructionNode(
+        load,
+        context=context,
+        parameter_overrides=[
+            Parameter('autostart', value=False),
+            Parameter('device', value='cpu'),
+        ],
+    )
+    yield node
+    node.stop(10.0)
+    node.destroy_node()
+
+
+def state(node):
+    return node._state_machine.current_state[1]
+
+
+def fail(*_: object, **__: object) -> None:
+    raise KeyError('what nobody foresaw')
+
+
+def test_a_mistake_while_configuring_is_told_and_does_not_last(node, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstruction_node, 'Record', fail)
+        assert node.trigger_configure() == Result.FAILURE
+    assert state(node) == 'unconfigured'
+    assert 'what nobody foresaw' in node._problem
+    assert node._outputs is None
+    assert node.trigger_configure() == Result.SUCCESS
+    assert node._problem == ''
+
+
+def test_a_mistake_while_activating_is_told_and_does_not_last(node, monkeypatch):
+    assert node.trigger_configure() == Result.SUCCESS
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstruction_node, 'create_bond', fail)
+        assert node.trigger_activate() == Result.FAILURE
+    assert state(node) == 'inactive'
+    assert 'what nobody foresaw' in node._problem
+    assert node._worker is None
+    assert not node._outputs._publishers['points'].is_activated
+    assert node.trigger_activate() == Result.SUCCESS
+    assert node._problem == ''
+
+
+def test_quality_of_service_that_there_is_not_refuses_configure(context):
+    wrong = Parameter('qos_overrides./points.publisher.reliability', value='besteffort')
+    node = ReconstructionNode(
+        load,
+        context=context,
+        parameter_overrides=[Parameter('autostart', value=False), wrong],
+    )
+    assert node.trigger_configure() == Result.FAILURE
+    assert 'besteffort' in node._problem
+    node.destroy_node()
+
+
+def test_what_is_set_while_the_weights_load_is_in_force(context):
+    def load_slowly(config):
+        found = node.set_parameters(
+            [Parameter('max_depth', value=3.0), Parameter('update_rule', value='cut3r')]
+        )
+        assert all(result.successful for result in found)
+        return load(config)
+
+    node = ReconstructionNode(
+        load_slowly, context=context, parameter_overrides=[Parameter('autostart', value=False)]
+    )
+    assert node.trigger_configure() == Result.SUCCESS
+    assert node._pipeline.config.max_depth == 3.0
+    node._pipeline._take_over_changes(SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0)))
+    assert node._pipeline._reconstructor.config.update_rule == 'cut3r'
+    node.destroy_node()
+
+
+def test_a_map_that_is_ready_when_all_is_freed_goes_nowhere(node):
+    assert node.trigger_configure() == Result.SUCCESS
+    outputs = node._outputs
+    node.trigger_cleanup()
+    outputs.send('map_points', PointCloud2())
+    assert outputs.sent['map_points'] == 0
