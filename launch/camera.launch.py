@@ -11,9 +11,10 @@ from ament_index_python.packages import (
 )
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, TextSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+import yaml
 
 PACKAGE = 'ttt3r_ros'
 # The image topic of each source, where the argument image is left out.
@@ -28,7 +29,11 @@ ARGUMENTS = {
     'source': ('topic', 'Where images come from.', list(IMAGE_TOPICS)),
     'image': ('', 'Image topic (default: the one that the source has).', None),
     'camera_info': ('', 'CameraInfo topic (default: the one beside the images).', None),
-    'image_transport': ('raw', 'Kind of image topic.', ['raw', 'compressed']),
+    'image_transport': (
+        '',
+        'Kind of image topic (default: as params says; raw of a recording).',
+        ['', 'raw', 'compressed'],
+    ),
     'input': ('', 'Recording to play, for source:=video and source:=sequence.', None),
     'loop': ('false', 'Play the recording again and again.', ['true', 'false']),
     'weights': ('', 'Weights file (default: as params says; else the shipped small model).', None),
@@ -43,11 +48,15 @@ ARGUMENTS = {
         None,
     ),
     'namespace': ('', 'Namespace of all topics and nodes.', None),
-    'use_sim_time': ('false', 'Take time from /clock.', ['true', 'false']),
+    'use_sim_time': (
+        '',
+        'Take time from /clock (default: as params says).',
+        ['', 'true', 'false'],
+    ),
     'autostart': (
-        'true',
-        'false where a lifecycle manager configures the node.',
-        ['true', 'false'],
+        '',
+        'false where a lifecycle manager configures the node (default: as params says).',
+        ['', 'true', 'false'],
     ),
     'respawn': (
         'true',
@@ -56,6 +65,15 @@ ARGUMENTS = {
     ),
     'rviz': ('false', 'Show the result in RViz.', ['true', 'false']),
 }
+# Arguments that are parameters of the node, set only if given; and their types.
+PARAMETERS = {
+    'weights': str,
+    'image_transport': str,
+    'input_queue': int,
+    'use_sim_time': bool,
+    'autostart': bool,
+}
+NODE = 'ttt3r'
 RESPAWN_DELAY = 1.0  # seconds, so that a node that cannot start does not take the machine
 
 
@@ -73,12 +91,15 @@ def nodes(context: LaunchContext) -> list[Node]:
     info = arguments['camera_info'] or '/'.join([*image.split('/')[:-1], 'camera_info'])
     remappings = [('image', image), ('camera_info', info)]
     common = {'namespace': arguments['namespace'], 'output': 'screen'}
+    if arguments['source'] in ('video', 'sequence'):
+        arguments['image_transport'] = arguments['image_transport'] or 'raw'  # as the player sends
+    params = params_file(arguments['params'])
     started = [
         Node(
             package=PACKAGE,
             executable='reconstruction_node',
-            name='ttt3r',
-            parameters=[params_file(arguments['params']), overrides(arguments)],
+            name=NODE,
+            parameters=[params, *overrides(arguments)],
             remappings=remappings,
             respawn=arguments['respawn'] == 'true',
             respawn_delay=RESPAWN_DELAY,
@@ -88,18 +109,7 @@ def nodes(context: LaunchContext) -> list[Node]:
     if arguments['source'] != 'topic':
         started.append(source(arguments, remappings, common))
     if arguments['rviz'] == 'true':
-        need('rviz2', 'rviz:=true')
-        layout = Path(get_package_share_directory(PACKAGE)) / 'config' / 'ttt3r.rviz'
-        sim_time = {'use_sim_time': arguments['use_sim_time'] == 'true'}
-        started.append(
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                arguments=['-d', str(layout)],
-                parameters=[sim_time],
-                **common,
-            )
-        )
+        started.append(rviz(arguments, params, common))
     return started
 
 
@@ -113,18 +123,44 @@ def params_file(name: str) -> str:
     return str(path)
 
 
-def overrides(arguments: dict[str, str]) -> dict[str, object]:
-    """Return the parameters that arguments set beside the file."""
-    values: dict[str, object] = {
-        'use_sim_time': arguments['use_sim_time'] == 'true',
-        'autostart': arguments['autostart'] == 'true',
-        'image_transport': arguments['image_transport'],
+def sets(params: str, name: str) -> bool:
+    """Tell whether a parameter file sets one of the node, and not to false or empty."""
+    trees = [('', yaml.safe_load(Path(params).read_text()))]
+    while trees:
+        node, tree = trees.pop()
+        if not isinstance(tree, dict):
+            continue
+        ours = node.rpartition('/')[2] in (NODE, '*', '**')
+        if ours and (tree.get('ros__parameters') or {}).get(name):
+            return True
+        trees += tree.items()
+    return False
+
+
+def overrides(arguments: dict[str, str]) -> list[dict[str, ParameterValue]]:
+    """Return the parameters that arguments set beside the file, if any."""
+    given = {
+        name: ParameterValue(TextSubstitution(text=arguments[name]), value_type=kind)
+        for name, kind in PARAMETERS.items()
+        if arguments[name]
     }
-    if arguments['weights']:
-        values['weights'] = ParameterValue(arguments['weights'], value_type=str)
-    if arguments['input_queue']:
-        values['input_queue'] = int(arguments['input_queue'])
-    return values
+    return [given] if given else []
+
+
+def rviz(arguments: dict[str, str], params: str, common: dict[str, str]) -> Node:
+    """Return RViz with our layout, which takes time from where the node takes it."""
+    need('rviz2', 'rviz:=true')
+    layout = Path(get_package_share_directory(PACKAGE)) / 'config' / 'ttt3r.rviz'
+    sim_time = arguments['use_sim_time'] == 'true'
+    if not arguments['use_sim_time']:
+        sim_time = sets(params, 'use_sim_time')
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        arguments=['-d', str(layout)],
+        parameters=[{'use_sim_time': sim_time}],
+        **common,
+    )
 
 
 def source(

@@ -31,7 +31,11 @@ PLAYING = {
 PASSED = {
     'image': ('/camera/image', 'Image topic in the bag.', None),
     'camera_info': ('', 'CameraInfo topic (default: the one beside the images).', None),
-    'image_transport': ('raw', 'Kind of image topic in the bag.', ['raw', 'compressed']),
+    'image_transport': (
+        '',
+        'Kind of image topic in the bag (default: as params says; raw without rosbag2).',
+        ['', 'raw', 'compressed'],
+    ),
     'weights': ('', 'Weights file (default: as params says; else the shipped small model).', None),
     'params': (
         'ttt3r',
@@ -54,27 +58,32 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
         for name, (default, text, choices) in (PLAYING | PASSED).items()
     ]
+    return LaunchDescription([*declared, OpaqueFunction(function=started)])
+
+
+def started(context: LaunchContext) -> list[IncludeLaunchDescription | ExecuteProcess | Node]:
+    value = {name: LaunchConfiguration(name).perform(context) for name in PLAYING | PASSED}
+    try:
+        get_package_prefix('ros2bag')
+        player: ExecuteProcess | Node = bag_player(value)
+    except PackageNotFoundError:
+        value['image_transport'] = value['image_transport'] or 'raw'  # as our player sends
+        player = own_player(value)
     camera = Path(get_package_share_directory('ttt3r_ros')) / 'launch' / 'camera.launch.py'
-    passed = {name: LaunchConfiguration(name) for name in PASSED}
+    passed = {name: value[name] for name in PASSED}
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(camera)),
         launch_arguments={**passed, 'source': 'topic', 'use_sim_time': 'true'}.items(),
     )
-    return LaunchDescription([*declared, node, OpaqueFunction(function=player)])
+    return [node, player]
 
 
-def player(context: LaunchContext) -> list[ExecuteProcess | Node]:
-    names = [*PLAYING, 'image', 'image_transport', 'namespace']
-    value = {name: LaunchConfiguration(name).perform(context) for name in names}
-    try:
-        get_package_prefix('ros2bag')
-    except PackageNotFoundError:
-        return [own_player(value)]
+def bag_player(value: dict[str, str]) -> ExecuteProcess:
     command = ['ros2', 'bag', 'play', value['bag'], '--clock', '100', '--rate', value['rate']]
     command += ['--delay', value['delay']]
     if value['loop'] == 'true':
         command.append('--loop')
-    return [ExecuteProcess(cmd=command, output='screen')]
+    return ExecuteProcess(cmd=command, output='screen')
 
 
 def own_player(value: dict[str, str]) -> Node:

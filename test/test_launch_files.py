@@ -1,0 +1,175 @@
+"""
+What the launch files start, by stand-ins for the packages that read them.
+
+test/launch runs the same files for real, where launch is installed.
+"""
+
+from importlib import util
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from test_architecture import ROOT
+
+STAND_INS = {
+    'launch': ['LaunchContext', 'LaunchDescription'],
+    'launch.actions': [
+        'DeclareLaunchArgument', 'ExecuteProcess', 'IncludeLaunchDescription', 'OpaqueFunction'
+    ],
+    'launch.launch_description_sources': ['PythonLaunchDescriptionSource'],
+    'launch.substitutions': ['LaunchConfiguration', 'TextSubstitution'],
+    'launch_ros': [],
+    'launch_ros.actions': ['Node'],
+    'launch_ros.parameter_descriptions': ['ParameterValue'],
+}  # fmt: skip
+
+
+class StandIn(SimpleNamespace):
+    """Keeps what it is made with."""
+
+    def __init__(self, *positional, **named):
+        super().__init__(positional=positional, **named)
+
+    def perform(self, context):
+        return context[self.positional[0]]
+
+    def __str__(self):
+        text = getattr(self, 'text', None)
+        return str(self.positional[0]) if text is None else text
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Load a launch file, with the launch file's own folder as the installed one."""
+
+    def _load(name):
+        for module, names in STAND_INS.items():
+            stand_in = ModuleType(module)
+            for kind in names:
+                setattr(stand_in, kind, type(kind, (StandIn,), {}))
+            monkeypatch.setitem(sys.modules, module, stand_in)
+        spec = util.spec_from_file_location(name, ROOT / 'launch' / f'{name}.launch.py')
+        module = util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.get_package_share_directory = lambda _: ROOT
+        module.get_package_prefix = lambda _: ROOT
+        return module
+
+    return _load
+
+
+@pytest.fixture
+def camera(load):
+    """Give arguments to camera.launch.py; return what it starts, by the executable's name."""
+    module = load('camera')
+
+    def start(**given):
+        context = {name: default for name, (default, _, _) in module.ARGUMENTS.items()}
+        nodes = module.nodes(context | given)
+        return {node.executable: node for node in nodes}
+
+    return start
+
+
+@pytest.fixture
+def replay(load):
+    """Give arguments to replay.launch.py; return what it passes on, and the player."""
+    module = load('replay')
+
+    def missing(package):
+        raise module.PackageNotFoundError(package)
+
+    def start(*, rosbag, **given):
+        module.get_package_prefix = str if rosbag else missing
+        arguments = module.PLAYING | module.PASSED
+        context = {name: default for name, (default, _, _) in arguments.items()}
+        node, player = module.started(context | {'bag': '/bag'} | given)
+        return dict(node.launch_arguments), player
+
+    return start
+
+
+def set_by(node):
+    """Return the parameters that a launch file sets beside a file of them, as text."""
+    dicts = [entry for entry in node.parameters if isinstance(entry, dict)]
+    return {name: str(value) for entry in dicts for name, value in entry.items()}
+
+
+@pytest.fixture
+def params(tmp_path):
+    """A parameter file of the user's, with text in it."""
+
+    def write(text):
+        path = tmp_path / 'mine.yaml'
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_the_parameter_file_has_the_last_word_where_no_argument_is_given(camera):
+    node = camera()['reconstruction_node']
+    assert node.parameters == [str(ROOT / 'config' / 'ttt3r.yaml')]
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('autostart', 'false'),
+        ('autostart', 'true'),
+        ('image_transport', 'compressed'),
+        ('image_transport', 'raw'),
+        ('use_sim_time', 'false'),
+        ('use_sim_time', 'true'),
+        ('weights', '12'),
+        ('input_queue', '5'),
+    ],
+)
+def test_an_argument_that_is_given_comes_after_the_file(camera, name, value):
+    node = camera(**{name: value})['reconstruction_node']
+    assert isinstance(node.parameters[0], str)
+    assert set_by(node) == {name: value}
+
+
+@pytest.mark.parametrize(('given', 'sent'), [('', 'raw'), ('raw', 'raw'), ('compressed',) * 2])
+def test_the_node_listens_to_what_the_player_sends(camera, given, sent):
+    started = camera(source='sequence', input='/recording', image_transport=given)
+    assert set_by(started['reconstruction_node'])['image_transport'] == sent
+    assert set_by(started['sequence_player'])['compressed'] == str(sent == 'compressed')
+
+
+@pytest.mark.parametrize(
+    ('file', 'argument', 'simulated'),
+    [
+        ('/**: {ros__parameters: {use_sim_time: true}}', '', True),
+        ('ttt3r: {ros__parameters: {use_sim_time: true}}', '', True),
+        ('/robot: {ttt3r: {ros__parameters: {use_sim_time: true}}}', '', True),
+        ('/robot/ttt3r: {ros__parameters: {use_sim_time: true}}', 'false', False),
+        ('other: {ros__parameters: {use_sim_time: true}}', '', False),
+        ('/**: {ros__parameters: {use_sim_time: false}}', '', False),
+        ('/**: {ros__parameters: }', '', False),
+        ('', '', False),
+        ('/**: {ros__parameters: {use_sim_time: false}}', 'true', True),
+    ],
+)
+def test_rviz_takes_time_from_where_the_node_takes_it(camera, params, file, argument, simulated):
+    started = camera(rviz='true', params=params(file), use_sim_time=argument)
+    assert set_by(started['rviz2']) == {'use_sim_time': str(simulated)}
+
+
+def test_a_bag_is_played_as_the_parameter_file_says(replay):
+    passed, player = replay(rosbag=True)
+    assert (passed['image_transport'], passed['use_sim_time']) == ('', 'true')
+    assert player.cmd[:4] == ['ros2', 'bag', 'play', '/bag']
+
+
+@pytest.mark.parametrize(('given', 'sent'), [('', 'raw'), ('raw', 'raw'), ('compressed',) * 2])
+def test_the_node_listens_to_what_our_player_of_bags_sends(replay, given, sent):
+    passed, player = replay(rosbag=False, image_transport=given)
+    assert passed['image_transport'] == sent
+    assert set_by(player)['compressed'] == str(sent == 'compressed')
+
+
+def test_replay_passes_arguments_on_that_the_camera_has(load, replay):
+    passed, _ = replay(rosbag=True)
+    assert set(passed) <= set(load('camera').ARGUMENTS)
