@@ -89,7 +89,8 @@ def bag_player(value: dict[str, str]) -> ExecuteProcess:
 def own_player(value: dict[str, str]) -> Node:
     """Return a player of the images alone, for machines without rosbag2."""
     compressed = value['image_transport'] == 'compressed'
-    info = '/'.join([*value['image'].split('/')[:-1], 'camera_info'])
+    beside = '/'.join([*value['image'].split('/')[:-1], 'camera_info'])
+    info = value['camera_info'] or beside
     return Node(
         package='ttt3r_ros',
         executable='sequence_player',

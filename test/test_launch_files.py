@@ -173,3 +173,12 @@ def test_the_node_listens_to_what_our_player_of_bags_sends(replay, given, sent):
 def test_replay_passes_arguments_on_that_the_camera_has(load, replay):
     passed, _ = replay(rosbag=True)
     assert set(passed) <= set(load('camera').ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ('given', 'topic'), [('', '/front/camera_info'), ('/calibration', '/calibration')]
+)
+def test_our_player_of_bags_sends_camera_info_where_the_node_listens(replay, given, topic):
+    passed, player = replay(rosbag=False, image='/front/image', camera_info=given)
+    assert dict(player.remappings) == {'image': '/front/image', 'camera_info': topic}
+    assert (passed['image'], passed['camera_info']) == ('/front/image', given)
