@@ -47,6 +47,11 @@ ARGUMENTS = {
         'Images that may wait; 0: the newest wins (default: as params says).',
         None,
     ),
+    'base_frame': (
+        '',
+        'Frame of the robot that carries the camera (default: as params says; else the camera).',
+        None,
+    ),
     'namespace': ('', 'Namespace of all topics and nodes.', None),
     'use_sim_time': (
         '',
@@ -70,6 +75,7 @@ PARAMETERS = {
     'weights': str,
     'image_transport': str,
     'input_queue': int,
+    'base_frame': str,
     'use_sim_time': bool,
     'autostart': bool,
 }
@@ -107,7 +113,8 @@ def nodes(context: LaunchContext) -> list[Node]:
         )
     ]
     if arguments['source'] != 'topic':
-        started.append(source(arguments, remappings, common))
+        on_robot = bool(arguments['base_frame']) or sets(params, 'base_frame')
+        started.append(source(arguments, remappings, common, on_robot=on_robot))
     if arguments['rviz'] == 'true':
         started.append(rviz(arguments, params, common))
     return started
@@ -164,9 +171,17 @@ def rviz(arguments: dict[str, str], params: str, common: dict[str, str]) -> Node
 
 
 def source(
-    arguments: dict[str, str], remappings: list[tuple[str, str]], common: dict[str, str]
+    arguments: dict[str, str],
+    remappings: list[tuple[str, str]],
+    common: dict[str, str],
+    *,
+    on_robot: bool,
 ) -> Node:
-    """Return the node that publishes the images."""
+    """
+    Return the node that publishes the images.
+
+    :param on_robot: whether it is a robot that is tracked, and not the camera itself
+    """
     kind = arguments['source']
     if kind == 'usb':
         need('usb_cam', 'source:=usb')
@@ -179,7 +194,8 @@ def source(
             executable='realsense2_camera_node',
             name='camera',
             namespace='camera',
-            parameters=[{'enable_color': True, 'enable_depth': False}],
+            # A frame has one parent: that of a camera which is tracked itself is odom.
+            parameters=[{'enable_color': True, 'enable_depth': False, 'publish_tf': on_robot}],
             output='screen',
         )
     if not arguments['input']:

@@ -43,6 +43,11 @@ PASSED = {
         None,
     ),
     'input_queue': ('100', 'Images that may wait; 0: the newest wins, others are dropped.', None),
+    'base_frame': (
+        '',
+        'Frame of the robot that carries the camera (default: as params says; else the camera).',
+        None,
+    ),
     'namespace': ('', 'Namespace of all topics and nodes.', None),
     'respawn': (
         'false',

@@ -123,6 +123,7 @@ def test_the_parameter_file_has_the_last_word_where_no_argument_is_given(camera)
         ('use_sim_time', 'true'),
         ('weights', '12'),
         ('input_queue', '5'),
+        ('base_frame', 'base_link'),
     ],
 )
 def test_an_argument_that_is_given_comes_after_the_file(camera, name, value):
@@ -182,3 +183,20 @@ def test_our_player_of_bags_sends_camera_info_where_the_node_listens(replay, giv
     passed, player = replay(rosbag=False, image='/front/image', camera_info=given)
     assert dict(player.remappings) == {'image': '/front/image', 'camera_info': topic}
     assert (passed['image'], passed['camera_info']) == ('/front/image', given)
+
+
+@pytest.mark.parametrize(
+    ('argument', 'file', 'published'),
+    [
+        ('', '', False),
+        ('base_link', '', True),
+        ('', 'ttt3r: {ros__parameters: {base_frame: base_link}}', True),
+        ('', 'slam_toolbox: {ros__parameters: {base_frame: base_link}}', False),
+        ('', "/**: {ros__parameters: {base_frame: ''}}", False),
+    ],
+)
+def test_a_realsense_has_its_own_transforms_only_on_a_robot(
+    camera, params, argument, file, published
+):
+    started = camera(source='realsense', base_frame=argument, params=params(file))
+    assert set_by(started['realsense2_camera_node'])['publish_tf'] == str(published)
