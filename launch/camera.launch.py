@@ -122,9 +122,9 @@ def nodes(context: LaunchContext) -> list[Node]:
 
 def params_file(name: str) -> str:
     """Return the path of a parameter file; a bare name is that of one of ours."""
-    if '/' in name or name.endswith('.yaml'):
-        return name
-    path = Path(get_package_share_directory(PACKAGE)) / 'config' / f'{name}.yaml'
+    path = Path(name)
+    if '/' not in name and path.suffix not in ('.yaml', '.yml'):
+        path = Path(get_package_share_directory(PACKAGE)) / 'config' / f'{name}.yaml'
     if not path.is_file():
         raise RuntimeError(f'params:={name}: there is no {path}')
     return str(path)

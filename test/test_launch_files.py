@@ -5,6 +5,7 @@ test/launch runs the same files for real, where launch is installed.
 """
 
 from importlib import util
+from pathlib import Path
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -200,3 +201,25 @@ def test_a_realsense_has_its_own_transforms_only_on_a_robot(
 ):
     started = camera(source='realsense', base_frame=argument, params=params(file))
     assert set_by(started['realsense2_camera_node'])['publish_tf'] == str(published)
+
+
+def test_a_bare_name_is_that_of_one_of_our_files(camera):
+    node = camera(params='fast')['reconstruction_node']
+    assert node.parameters == [str(ROOT / 'config' / 'fast.yaml')]
+
+
+@pytest.mark.parametrize('name', ['mine.yaml', 'mine.yml', 'mine'])
+def test_a_file_of_the_users_is_taken(camera, monkeypatch, tmp_path, name):
+    (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    given = name if name.endswith(('.yaml', '.yml')) else f'./{name}'
+    node = camera(params=given)['reconstruction_node']
+    assert [Path(path) for path in node.parameters] == [Path(name)]
+
+
+@pytest.mark.parametrize('name', ['/nowhere/mine.yaml', 'mine.yaml', 'mine.yml', 'fastest'])
+def test_a_parameter_file_that_is_missing_starts_nothing(camera, monkeypatch, tmp_path, name):
+    """launch_ros only warns of it, and the node would run with its defaults."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuntimeError, match=f'params:={name}'):
+        camera(params=name)
