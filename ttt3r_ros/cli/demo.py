@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from itertools import islice
 import json
 from pathlib import Path
-import shutil
 import tempfile
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.cli.folders import make_room_for_bag, mark_bag
 from ttt3r_ros.cli.inputs import SYNTHETIC, add_input_arguments, open_input
 from ttt3r_ros.cli.outcome import read_outcome, write_outcome
 from ttt3r_ros.cli.processes import RosProcesses
-from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.io.bag_writer import IMAGE_TOPIC, write_bag
 from ttt3r_ros.io.frames import Frame, Sequence
 
@@ -94,14 +93,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     out: Path = arguments.out
     sequence = open_input(arguments)
-    out.mkdir(parents=True, exist_ok=True)
     bag = out / 'bag'
-    if (bag / 'metadata.yaml').is_file():
-        shutil.rmtree(bag)
-    if bag.exists():
-        raise DatasetError(f'{bag} is there already and is no bag; choose another --out')
-    with tempfile.TemporaryDirectory(prefix='ttt3r_demo_') as folder:
-        traffic = _play(arguments, sequence, Path(folder), bag)
+    make_room_for_bag(bag, arguments.input)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix='ttt3r_demo_') as folder:
+            traffic = _play(arguments, sequence, Path(folder), bag)
+    finally:
+        mark_bag(bag)
     frames = _played_frames(arguments, sequence)
     outcome = read_outcome(bag)
     lines = [*traffic.lines(), *write_outcome(out, sequence.name, frames, outcome)]

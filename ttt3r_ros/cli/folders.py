@@ -1,0 +1,40 @@
+"""What a command may replace on disk: results of its own, never the recording that it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import shutil
+
+from ttt3r_ros.errors import DatasetError
+
+_MARK = 'written_by_ttt3r_demo'  # a file in a bag that may be replaced
+
+
+def make_room_for_bag(bag: Path, recording: str) -> None:
+    """
+    Remove the bag of an earlier demo.
+
+    :param bag: folder that shall be written
+    :param recording: what is read, as given on the command line
+    :raises DatasetError: if the two overlap, or the folder is no bag of a demo
+    """
+    source, target = Path(recording).resolve(), bag.resolve()
+    if source == target or target in source.parents or source in target.parents:
+        raise DatasetError(
+            f'the bag would be written to {bag}, but {recording} is the recording to read; '
+            'choose another --out'
+        )
+    if not bag.exists():
+        return
+    if not (bag / _MARK).is_file():
+        raise DatasetError(
+            f'{bag} was not written by ttt3r demo, so it is not replaced; move it away or choose '
+            'another --out'
+        )
+    shutil.rmtree(bag)
+
+
+def mark_bag(bag: Path) -> None:
+    """Mark a bag, if there is one, as one that the next demo may replace."""
+    if bag.is_dir():
+        (bag / _MARK).touch()
