@@ -1,4 +1,5 @@
 import argparse
+from dataclasses import replace
 import json
 
 import cv2
@@ -12,6 +13,7 @@ from ttt3r_ros.cli.reconstruct import camera_chooser, reconstruct
 from ttt3r_ros.cli.results import OutputConfig, to_input_size
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.geometry.camera import ImageMapping
+from ttt3r_ros.io.frames import FrameList
 from ttt3r_ros.io.images import load_depth
 from ttt3r_ros.io.tum import read_tum_trajectory
 
@@ -27,7 +29,7 @@ def ply_points(path):
 
 
 def test_all_results_are_written(tmp_path):
-    lines = reconstruct(wall_recording(), Simulation(), tmp_path / 'deep/out', CONFIG)
+    lines, _ = reconstruct(wall_recording(), Simulation(), tmp_path / 'deep/out', CONFIG)
     out = tmp_path / 'deep/out'
     assert {entry.name for entry in out.iterdir()} == {
         'points.ply', 'trajectory.txt', 'depth', 'intrinsics.json', 'summary.png'
@@ -58,7 +60,7 @@ def test_depth_is_registered_to_the_recorded_image(tmp_path):
 
 
 def test_errors_against_the_truth(tmp_path):
-    lines = reconstruct(wall_recording(), Simulation(scale=1.25), tmp_path, CONFIG)
+    lines, _ = reconstruct(wall_recording(), Simulation(scale=1.25), tmp_path, CONFIG)
     assert 'ATE 0.000 m after Sim(3) alignment (scale 0.80)' in lines[1]
     assert 'depth AbsRel 0.250 metric, 0.000 after per-frame median scale' in lines[2]
 
@@ -66,7 +68,7 @@ def test_errors_against_the_truth(tmp_path):
 def test_no_truth_no_claims(tmp_path):
     frames = [type(f)(f.index, f.stamp, f.load_image) for f in wall_recording()]
     recording = type(wall_recording())('plain', frames)
-    assert len(reconstruct(recording, Simulation(), tmp_path, CONFIG)) == 1
+    assert len(reconstruct(recording, Simulation(), tmp_path, CONFIG)[0]) == 1
 
 
 def test_stride_and_number_of_frames(tmp_path):
@@ -78,10 +80,64 @@ def test_stride_and_number_of_frames(tmp_path):
 
 
 def test_unusable_frames_are_left_out_and_logged(tmp_path, caplog):
-    reconstruct(wall_recording(), Simulation(refused={0, 2}), tmp_path, CONFIG)
+    simulation = Simulation(refused={0, 2})
+    lines, left_out = reconstruct(wall_recording(), simulation, tmp_path, CONFIG)
+    assert lines[0].startswith('4 frames (2 left out)')
+    assert left_out == 2
     stamps, _ = read_tum_trajectory(tmp_path / 'trajectory.txt')
     assert stamps.tolist() == [11.0, 13.0, 14.0, 15.0]
     assert 'frame 2 is left out: the image is refused' in caplog.text
+
+
+def unreadable(_=None):
+    raise DatasetError('cannot read the image b.png')
+
+
+def test_images_that_cannot_be_read_are_left_out_and_logged(tmp_path, caplog):
+    frames = list(wall_recording())
+    frames[0] = replace(frames[0], load_image=unreadable)
+    frames[3] = replace(frames[3], load_image=unreadable)
+    _, left_out = reconstruct(FrameList('wall', frames), Simulation(), tmp_path, CONFIG)
+    assert left_out == 2
+    stamps, _ = read_tum_trajectory(tmp_path / 'trajectory.txt')
+    assert stamps.tolist() == [11.0, 12.0, 14.0, 15.0]
+    assert 'frame 3 is left out: cannot read the image b.png' in caplog.text
+
+
+def test_a_frame_whose_true_depth_cannot_be_read_is_kept(tmp_path, caplog):
+    frames = list(wall_recording(3))
+    frames[1] = replace(frames[1], load_depth=unreadable)
+    lines, left_out = reconstruct(FrameList('wall', frames), Simulation(), tmp_path, CONFIG)
+    assert lines[0].startswith('3 frames,')
+    assert left_out == 0
+    assert 'frame 1 is not compared with its depth: cannot read' in caplog.text
+
+
+@pytest.mark.parametrize('end', [KeyboardInterrupt, DatasetError('the bag is damaged')])
+def test_an_early_end_leaves_the_results_so_far(tmp_path, caplog, end):
+    class Interrupted(FrameList):
+        def __iter__(self):
+            yield from list(super().__iter__())[:4]
+            raise end
+
+    recording = Interrupted('wall', list(wall_recording()))
+    with pytest.raises(type(end) if isinstance(end, Exception) else end):
+        reconstruct(recording, Simulation(), tmp_path, CONFIG)
+    assert len(read_tum_trajectory(tmp_path / 'trajectory.txt')[0]) == 4
+    for name in ('points.ply', 'intrinsics.json', 'summary.png'):
+        assert (tmp_path / name).is_file()
+    assert f'the results of the first 4 frames are in {tmp_path}' in caplog.text
+
+
+def test_an_early_end_before_the_first_frame_is_the_only_error(tmp_path):
+    frames = [replace(frame, load_image=interrupt) for frame in wall_recording(1)]
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct(FrameList('wall', frames), Simulation(), tmp_path, CONFIG)
+    assert not (tmp_path / 'trajectory.txt').exists()
+
+
+def interrupt():
+    raise KeyboardInterrupt
 
 
 def test_there_is_a_picture_even_if_all_frames_chosen_for_it_fail(tmp_path):
@@ -90,13 +146,13 @@ def test_there_is_a_picture_even_if_all_frames_chosen_for_it_fail(tmp_path):
 
 
 def test_frames_that_are_lost_count_and_stay_out_of_the_map(tmp_path):
-    lines = reconstruct(wall_recording(2), Simulation(lost={0, 1}), tmp_path, CONFIG)
+    lines, _ = reconstruct(wall_recording(2), Simulation(lost={0, 1}), tmp_path, CONFIG)
     assert lines[0].startswith('2 frames (2 lost)')
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
 
 
 def test_frames_that_are_blurred_stay_out_of_the_map_and_are_not_lost(tmp_path):
-    lines = reconstruct(wall_recording(2), Simulation(blurred={0, 1}), tmp_path, CONFIG)
+    lines, _ = reconstruct(wall_recording(2), Simulation(blurred={0, 1}), tmp_path, CONFIG)
     assert 'lost' not in lines[0]
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
     reconstruct(wall_recording(2), Simulation(blurred={0}), tmp_path, CONFIG)
@@ -110,7 +166,7 @@ def test_nothing_usable_is_an_error(tmp_path):
 
 def test_points_beyond_the_limits_are_left_out(tmp_path):
     config = OutputConfig(max_depth=WALL / 2)
-    lines = reconstruct(wall_recording(2), Simulation(), tmp_path, config)
+    lines, _ = reconstruct(wall_recording(2), Simulation(), tmp_path, config)
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
     assert 'no point was kept' in lines[-1]
     assert cv2.imread(str(tmp_path / 'depth/000000.png'), cv2.IMREAD_UNCHANGED).max() == 0
@@ -172,3 +228,19 @@ def test_every_setting_is_an_option(parser):
         ['x', '--out', 'y', '--update-rule', 'cut3r', '--max-depth', '5', '--reset-interval', '9']
     )
     assert (parsed.update_rule, parsed.max_depth, parsed.reset_interval) == ('cut3r', 5.0, 9)
+
+
+@pytest.mark.parametrize(('broken', 'status'), [([], 0), ([1], 3)])
+def test_the_exit_status_tells_whether_frames_are_left_out(
+    parser, tmp_path, monkeypatch, broken, status
+):
+    images = tmp_path / 'images'
+    images.mkdir()
+    for index in range(3):
+        Image.effect_noise((40, 30), 50 + index).save(images / f'{index}.jpg')
+    for index in broken:
+        path = images / f'{index}.jpg'
+        path.write_bytes(path.read_bytes()[:-400])  # header whole, pixels cut off
+    monkeypatch.setattr(command, 'Reconstructor', lambda _: Simulation())
+    given = parser.parse_args([str(images), '--out', str(tmp_path / 'out')])
+    assert command.run(given) == status

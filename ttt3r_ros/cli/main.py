@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run `ttt3r`.
 
     :param argv: arguments without the program's name; those of the process if left out
-    :return: exit status: 0, 1 after a known error, 2 for wrong usage, 130 when interrupted
+    :return: exit status: 0, 1 after a known error, 2 for wrong usage, 3 for results
+        that lack frames, 130 when interrupted
     """
     logging.basicConfig(level=logging.WARNING, format='ttt3r: %(levelname)s: %(message)s')
     arguments = sys.argv[1:] if argv is None else list(argv)

@@ -18,13 +18,14 @@ from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
 from ttt3r_ros.errors import DatasetError, ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.io.frames import ColorImage, Sequence
+from ttt3r_ros.io.frames import ColorImage, Frame, Sequence
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.view import View
 
 _logger = logging.getLogger(__name__)
 _COLUMNS = 4  # frames in the picture
 _ESTIMATE = 'estimate'
+INCOMPLETE = 3  # exit status: the results are there, but not of all frames
 
 
 class Reconstruction(Protocol):
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         reconstructor = Reconstructor(config)
     except ValueError as error:  # a device or precision that is not there
         raise Ttt3rError(str(error)) from error
-    lines = reconstruct(
+    lines, left_out = reconstruct(
         sequence,
         reconstructor,
         arguments.out,
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_frames=arguments.max_frames,
     )
     print('\n'.join([*lines, f'results in {arguments.out}']))
-    return 0
+    return INCOMPLETE if left_out else 0
 
 
 def reconstruct(
@@ -85,9 +86,9 @@ def reconstruct(
     choose_camera: Callable[[int, int], Intrinsics | None] = lambda _width, _height: None,
     stride: int = 1,
     max_frames: int = 0,
-) -> list[str]:
+) -> tuple[list[str], int]:
     """
-    Reconstruct a recording and write the results.
+    Reconstruct a recording and write the results; those so far, if it comes to an early end.
 
     :param sequence: the recording
     :param reconstructor: at its start
@@ -96,31 +97,42 @@ def reconstruct(
     :param choose_camera: returns the known intrinsics for an image's width and height
     :param stride: take every Nth image
     :param max_frames: stop after that many images; 0: take all
-    :return: the results in words
-    :raises DatasetError: if there is no image, or one cannot be read
+    :return: the results in words, and how many frames are left out
+    :raises DatasetError: if no frame could be reconstructed, or the recording is damaged
     """
     total = -(-len(sequence) // stride)
     total = min(total, max_frames) if max_frames else total
     results = Results(folder, config, _columns(total, stride))
     frames = islice(sequence, 0, max_frames * stride if max_frames else None, stride)
-    count, seconds = 0, 0.0
-    for frame in tqdm(frames, total=total, desc=sequence.name, unit='frame'):
+    try:
+        for frame in tqdm(frames, total=total, desc=sequence.name, unit='frame'):
+            _add(frame, reconstructor, choose_camera, results)
+    except (KeyboardInterrupt, Ttt3rError):
+        if results.count:
+            results.finish(sequence.name, ordered=sequence.ordered)
+            _logger.warning('the results of the first %d frames are in %s', results.count, folder)
+        raise
+    if not results.count:
+        raise DatasetError(f'no frame of {sequence.name} could be reconstructed')
+    return results.finish(sequence.name, ordered=sequence.ordered), results.left_out
+
+
+def _add(
+    frame: Frame,
+    reconstructor: Reconstruction,
+    choose_camera: Callable[[int, int], Intrinsics | None],
+    results: Results,
+) -> None:
+    """Reconstruct a frame; one that cannot be read or used is left out."""
+    try:
         image = frame.image()
         camera = choose_camera(image.shape[1], image.shape[0])
         start = time.perf_counter()
-        try:
-            view = reconstructor.add(image, camera=camera)
-        except (ImageError, ReconstructionError) as error:
-            _logger.warning('frame %d is left out: %s', frame.index, error)
-            continue
-        finally:
-            seconds += time.perf_counter() - start
-        results.add(frame, image, view)
-        count += 1
-    if not count:
-        raise DatasetError(f'no frame of {sequence.name} could be reconstructed')
-    speed = f'{count / seconds:.1f} frames/s'
-    return results.finish(sequence.name, speed, ordered=sequence.ordered)
+        view = reconstructor.add(image, camera=camera)
+    except (DatasetError, ImageError, ReconstructionError) as error:
+        results.leave_out(frame, error)
+        return
+    results.add(frame, image, view, time.perf_counter() - start)
 
 
 def camera_chooser(

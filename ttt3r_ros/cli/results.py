@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import logging
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from ttt3r_ros.cli.accuracy import Accuracy
 from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, transform_points
-from ttt3r_ros.io.frames import ColorImage, Frame
+from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame
 from ttt3r_ros.io.writers import (
     median_camera,
     write_depth_png,
@@ -24,6 +26,8 @@ from ttt3r_ros.io.writers import (
 from ttt3r_ros.mapping import VoxelMap
 from ttt3r_ros.settings import check_settings, setting
 from ttt3r_ros.view import View
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +65,30 @@ class Results:
         self._columns: list[ShownFrame] = []
         self._last: ShownFrame | None = None
         self._accuracy = Accuracy()
-        self._lost = 0
+        self._lost, self._seconds = 0, 0.0
+        self.left_out = 0
         (folder / 'depth').mkdir(parents=True, exist_ok=True)
 
-    def add(self, frame: Frame, image: ColorImage, view: View) -> None:
+    @property
+    def count(self) -> int:
+        """Return the number of frames added."""
+        return len(self._poses)
+
+    def leave_out(self, frame: Frame, error: Exception) -> None:
+        """Count a frame that could not be reconstructed, and log why."""
+        _logger.warning('frame %d is left out: %s', frame.index, error)
+        self.left_out += 1
+
+    def add(self, frame: Frame, image: ColorImage, view: View, seconds: float) -> None:
         """
         Add one frame.
 
         :param frame: as recorded
         :param image: of the frame, RGB [H, W, 3]
         :param view: what the reconstruction made of it
+        :param seconds: that it took
         """
+        self._seconds += seconds
         self._frames.append(frame)
         self._poses.append(view.T_world_camera)
         self._cameras.append(view.input_intrinsics)
@@ -83,7 +100,7 @@ class Results:
         depth = to_input_size(view.depth, view.mapping)
         kept_depth = np.where(to_input_size(kept, view.mapping) == 1.0, depth, np.nan)
         write_depth_png(self._folder / 'depth' / f'{frame.index:06d}.png', kept_depth)
-        truth = frame.depth()
+        truth = _true_depth(frame)
         if truth is not None and truth.shape == depth.shape:
             # A quarter of the pixels tells as much and costs a quarter of the time.
             self._accuracy.add_depth(depth[::2, ::2], truth[::2, ::2])
@@ -94,12 +111,11 @@ class Results:
         if frame.index in self._shown:
             self._columns.append(self._last)
 
-    def finish(self, title: str, speed: str, *, ordered: bool) -> list[str]:
+    def finish(self, title: str, *, ordered: bool) -> list[str]:
         """
         Write what is left.
 
         :param title: of the picture
-        :param speed: how fast it was, in words
         :param ordered: whether the frames follow one another
         :return: the results in words
         """
@@ -112,9 +128,8 @@ class Results:
         write_tum(self._folder / 'trajectory.txt', stamps, poses)
         indices = [frame.index for frame in self._frames]
         write_intrinsics(self._folder / 'intrinsics.json', indices, stamps, self._cameras)
-        frames = f'{len(poses)} frames' + (f' ({self._lost} lost)' if self._lost else '')
         lines = [
-            f'{frames}, {speed}, {len(points)} points, {self._focal()}',
+            f'{self._frames_in_words()}, {len(points)} points, {self._focal()}',
             *self._accuracy.lines(),
         ]
         if not len(points):
@@ -124,6 +139,12 @@ class Results:
         columns = self._columns or [self._last]
         draw_summary(self._folder / 'summary.png', title, '\n'.join(lines), columns, seen)
         return lines
+
+    def _frames_in_words(self) -> str:
+        exceptions = {'lost': self._lost, 'left out': self.left_out}
+        few = ', '.join(f'{count} {what}' for what, count in exceptions.items() if count)
+        speed = f'{self.count / self._seconds:.1f} frames/s'
+        return f'{self.count} frames' + (f' ({few})' if few else '') + f', {speed}'
 
     def _kept(self, view: View) -> NDArray[np.bool_]:
         farthest = self._config.max_depth or np.inf
@@ -135,6 +156,15 @@ class Results:
             return 'images of several sizes'
         camera = median_camera(self._cameras)
         return f'focal length {camera.fx:.0f} px for {camera.width}x{camera.height}'
+
+
+def _true_depth(frame: Frame) -> DepthImage | None:
+    """Return the true depth, unless there is none or it cannot be read."""
+    try:
+        return frame.depth()
+    except DatasetError as error:
+        _logger.warning('frame %d is not compared with its depth: %s', frame.index, error)
+        return None
 
 
 def to_input_size(values: NDArray[np.generic], mapping: ImageMapping) -> NDArray[np.float32]:
