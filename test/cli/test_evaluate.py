@@ -214,3 +214,13 @@ def test_a_bag_is_measured_as_its_recording(walk, tmp_path, storage):
         bag = json.loads((tmp_path / f'b/{task}-bag.json').read_text())
         for name, value in folder['results'][0]['scores'][0]['values'].items():
             assert bag['results'][0]['scores'][0]['values'][name] == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.usefixtures('made')
+def test_other_topics_of_a_bag_are_measured_anew(walk, tmp_path):
+    sequence = open_sequence(walk)
+    write_bag(tmp_path / 'bag', sequence, camera=sequence.intrinsics)
+    arguments = ('pose', '--root', tmp_path / 'bag', '--out', tmp_path / 'out')
+    assert run(*arguments) == 1  # without the topic there is no truth
+    assert run(*arguments, '--pose-topic', '/camera/pose') == 0
+    assert run(*arguments) == 1

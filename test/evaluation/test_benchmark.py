@@ -91,6 +91,16 @@ def test_other_settings_are_run_again(tmp_path):
         assert len(changed.estimators) == 1
 
 
+def test_what_had_problems_is_run_again(tmp_path):
+    broken, whole = Made(fails_at=7), Made()
+    for made in (broken, whole):  # of the same settings, as far as the benchmark can tell
+        method = Method('oracle', made.method.create, {})
+        (result,) = run(benchmark(), recordings(12), [method], tmp_path)
+    assert len(whole.estimators) == 1
+    assert result.problems == []
+    assert [score.frames for score in result.scores] == [5, 10]
+
+
 def test_a_damaged_recording_is_left_out_with_its_reason(tmp_path):
     def broken():
         raise DatasetError('frame 3 is truncated')

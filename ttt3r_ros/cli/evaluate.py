@@ -186,12 +186,21 @@ def _benchmark(
         lengths=arguments.frames or lengths,
         start=dataset.start if arguments.start is None else arguments.start,
         stride=arguments.stride or stride,
-        source=fingerprint(arguments.size)
-        if dataset is _SYNTHETIC
-        else str(arguments.root.resolve()),
+        source=fingerprint(arguments.size) if synthetic else _source(arguments),
         depth_step=max(1, arguments.depth_step),
         calibrated=arguments.calibrated,
     )
+
+
+def _source(arguments: argparse.Namespace) -> str:
+    """Name folder and topics: all that tells which images and truth are read."""
+    topics = {
+        '--topic': arguments.topic,
+        '--depth-topic': arguments.depth_topic,
+        '--pose-topic': arguments.pose_topic,
+    }
+    given = [f'{option} {topic}' for option, topic in topics.items() if topic]
+    return ' '.join([str(arguments.root.resolve()), *given])
 
 
 def _methods(arguments: argparse.Namespace) -> list[Method]:

@@ -61,7 +61,8 @@ class Benchmark:
 
         :param recordings: opened when it is their turn
         :param methods: run on each
-        :param out: folder for results; those in `results/` are taken up again
+        :param out: folder for results; those in `results/` without problems are taken up
+            again
         :param watch: shows the progress over frames under a title
         :param batch: so many recordings are open at a time; methods that can take those of one
             length and size side by side
@@ -143,6 +144,9 @@ class Benchmark:
             _logger.info('%s is of other settings, and is run again', path)
             return None
         stored = content['result']
+        if stored['problems']:
+            _logger.info('%s has problems, and is run again', path)
+            return None
         stored['scores'] = [Score(**score) for score in stored['scores']]
         return Result(**stored)
 
