@@ -79,6 +79,16 @@ def test_stride_and_number_of_frames(tmp_path):
     assert (tmp_path / 'depth/000006.png').is_file()
 
 
+def test_depth_images_of_earlier_results_are_removed(tmp_path):
+    depth = tmp_path / 'depth'
+    depth.mkdir()
+    own = [depth / name for name in ('000007.png', '0000007.png', 'chair.png', '000007.txt')]
+    for path in own:
+        path.touch()
+    reconstruct(wall_recording(1), Simulation(), tmp_path, CONFIG)
+    assert set(depth.iterdir()) == {depth / '000000.png', *own[1:]}
+
+
 def test_unusable_frames_are_left_out_and_logged(tmp_path, caplog):
     simulation = Simulation(refused={0, 2})
     lines, left_out = reconstruct(wall_recording(), simulation, tmp_path, CONFIG)
@@ -219,7 +229,7 @@ def test_photographs_are_not_tracked(parser, tmp_path, monkeypatch):
     monkeypatch.setattr(command, 'Reconstructor', stop)
     for extra in ([], ['--pose-source', 'pnp']):
         with pytest.raises(Ttt3rError, match='far enough'):
-            command.run(parser.parse_args([str(tmp_path), '--out', str(tmp_path), *extra]))
+            command.run(parser.parse_args([str(tmp_path), '--out', str(tmp_path / 'out'), *extra]))
     assert seen == ['network', 'pnp']
 
 
@@ -244,3 +254,16 @@ def test_the_exit_status_tells_whether_frames_are_left_out(
     monkeypatch.setattr(command, 'Reconstructor', lambda _: Simulation())
     given = parser.parse_args([str(images), '--out', str(tmp_path / 'out')])
     assert command.run(given) == status
+
+
+@pytest.mark.parametrize('place', ['.', 'depth', 'depth/000000.png', 'depth/more', 'link'])
+def test_results_do_not_go_among_the_images_of_the_recording(parser, tmp_path, place):
+    more = tmp_path / 'depth/more'
+    more.mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('depth')
+    for folder in (tmp_path, tmp_path / 'depth', more):
+        Image.new('RGB', (40, 30)).save(folder / '000000.png')
+    given = parser.parse_args([str(tmp_path / place), '--out', str(tmp_path)])
+    with pytest.raises(DatasetError, match='choose another --out'):
+        command.run(given)
+    assert (tmp_path / 'depth/000000.png').is_file()

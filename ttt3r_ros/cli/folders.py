@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+import re
 import shutil
 
 from ttt3r_ros.errors import DatasetError
 
 _MARK = 'written_by_ttt3r_demo'  # a file in a bag that may be replaced
+_DEPTH_IMAGE = re.compile(r'\d{6}\.png')
 
 
 def make_room_for_bag(bag: Path, recording: str) -> None:
@@ -38,3 +40,29 @@ def mark_bag(bag: Path) -> None:
     """Mark a bag, if there is one, as one that the next demo may replace."""
     if bag.is_dir():
         (bag / _MARK).touch()
+
+
+def refuse_recording(folder: Path, recording: str) -> None:
+    """
+    Refuse a folder for the results of a reconstruction that holds the recording itself.
+
+    :param folder: for results
+    :param recording: what is read, as given on the command line
+    :raises DatasetError: if it is the folder, or among the depth images in it
+    """
+    source, depth = Path(recording).resolve(), folder.resolve() / 'depth'
+    if source in (depth.parent, depth) or depth in source.parents:
+        raise DatasetError(
+            f'results would be written to {folder} among the images of {recording}; '
+            'choose another --out'
+        )
+
+
+def make_depth_folder(folder: Path) -> Path:
+    """Make the folder `depth` for images by number, and remove those of earlier results."""
+    depth = folder / 'depth'
+    depth.mkdir(parents=True, exist_ok=True)
+    for path in depth.iterdir():
+        if _DEPTH_IMAGE.fullmatch(path.name):
+            path.unlink()
+    return depth

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
+from ttt3r_ros.cli.folders import refuse_recording
 from ttt3r_ros.cli.inputs import add_input_arguments, open_input
 from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     sequence = open_input(arguments)
+    refuse_recording(arguments.out, arguments.input)
     changes = {}
     if not sequence.ordered and arguments.pose_source == 'auto':
         changes['pose_source'] = 'network'  # photographs share too little to be tracked

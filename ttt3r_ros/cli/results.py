@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttt3r_ros.cli.accuracy import Accuracy
+from ttt3r_ros.cli.folders import make_depth_folder
 from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
@@ -67,7 +68,7 @@ class Results:
         self._accuracy = Accuracy()
         self._lost, self._seconds = 0, 0.0
         self.left_out = 0
-        (folder / 'depth').mkdir(parents=True, exist_ok=True)
+        self._depth = make_depth_folder(folder)
 
     @property
     def count(self) -> int:
@@ -99,7 +100,7 @@ class Results:
             self._map.add(points, view.image[kept], view.confidence[kept])
         depth = to_input_size(view.depth, view.mapping)
         kept_depth = np.where(to_input_size(kept, view.mapping) == 1.0, depth, np.nan)
-        write_depth_png(self._folder / 'depth' / f'{frame.index:06d}.png', kept_depth)
+        write_depth_png(self._depth / f'{frame.index:06d}.png', kept_depth)
         truth = _true_depth(frame)
         if truth is not None and truth.shape == depth.shape:
             # A quarter of the pixels tells as much and costs a quarter of the time.
