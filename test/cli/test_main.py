@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -54,6 +56,46 @@ def test_help_lists_the_commands_without_loading_the_network():
     assert run.stdout.splitlines()[-1] == 'False 0'
     for name in ('reconstruct', 'evaluate', 'demo', 'convert'):
         assert name in run.stdout
+
+
+COMMAND_WITH_A_PROCESS = """
+from pathlib import Path
+import sys, tempfile, time
+
+from ttt3r_ros.cli import convert
+from ttt3r_ros.cli.main import main
+from ttt3r_ros.cli.processes import RosProcesses
+
+def run(arguments):
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
+        with RosProcesses(Path(folder)) as processes:
+            processes.start('topic_recorder', {'bag': f'{folder}/bag'})
+            print(processes._running['topic_recorder'].pid, flush=True)
+            time.sleep(60)
+
+convert.run = run
+sys.exit(main(['convert', 'a.pth', 'b.safetensors']))
+"""
+
+
+@pytest.mark.parametrize(
+    ('number', 'status', 'said'),
+    [(signal.SIGTERM, 143, 'ttt3r: terminated\n'), (signal.SIGINT, 130, 'ttt3r: interrupted\n')],
+)
+def test_a_signal_ends_the_processes_of_a_command_and_its_files(tmp_path, number, status, said):
+    with subprocess.Popen(
+        [sys.executable, '-c', COMMAND_WITH_A_PROCESS, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        child = int(command.stdout.readline())
+        command.send_signal(number)
+        assert command.stderr.read() == said
+        assert command.wait() == status
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_reconstruct_with_a_real_network(tmp_path, capsys):

@@ -11,7 +11,9 @@ import argparse
 from collections.abc import Sequence
 import importlib
 import logging
+import signal
 import sys
+from types import FrameType
 
 from ttt3r_ros import __version__
 from ttt3r_ros.errors import Ttt3rError
@@ -22,6 +24,7 @@ _COMMANDS = {
     'demo': 'play a recording into the ROS node and record what comes out',
     'convert': 'convert a checkpoint from .pth to .safetensors',
 }
+_SIGNALLED = 128  # of an exit status: a signal ended it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,19 +33,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: arguments without the program's name; those of the process if left out
     :return: exit status: 0, 1 after a known error, 2 for wrong usage, 3 for results
-        that lack frames, 130 when interrupted
+        that lack frames, 130 when interrupted, 143 when terminated
     """
     logging.basicConfig(level=logging.WARNING, format='ttt3r: %(levelname)s: %(message)s')
     arguments = sys.argv[1:] if argv is None else list(argv)
     parsed = _parser(arguments[0] if arguments else '').parse_args(arguments)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         return int(parsed.run(parsed))
     except (Ttt3rError, OSError) as error:
         print(f'ttt3r: error: {error}', file=sys.stderr)
         return 1
+    except _Terminated:
+        print('ttt3r: terminated', file=sys.stderr)
+        return _SIGNALLED + signal.SIGTERM
     except KeyboardInterrupt:
         print('ttt3r: interrupted', file=sys.stderr)
-        return 130
+        return _SIGNALLED + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: the command ends as by Ctrl-C, its processes and temporary files too."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is under way
+    raise _Terminated
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
