@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import subprocess
@@ -96,6 +97,15 @@ def test_a_signal_ends_the_processes_of_a_command_and_its_files(tmp_path, number
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_during_the_imports_is_one_line(monkeypatch, capsys):
+    def interrupt(_name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, 'import_module', interrupt)
+    assert main(['reconstruct']) == 130
+    assert capsys.readouterr().err == 'ttt3r: interrupted\n'
 
 
 def test_reconstruct_with_a_real_network(tmp_path, capsys):

@@ -37,9 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(level=logging.WARNING, format='ttt3r: %(levelname)s: %(message)s')
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parsed = _parser(arguments[0] if arguments else '').parse_args(arguments)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
+        # Here, for it imports for seconds, in which a signal may come.
+        parsed = _parser(arguments[0] if arguments else '').parse_args(arguments)
         return int(parsed.run(parsed))
     except (Ttt3rError, OSError) as error:
         print(f'ttt3r: error: {error}', file=sys.stderr)
