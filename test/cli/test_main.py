@@ -23,21 +23,54 @@ def test_known_errors_are_one_line_and_status_1(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('options', 'status', 'message'),
     [
-        (['--reset-interval', '1'], 'reset_interval is 1'),
-        (['--reset-interval', '-4'], 'must be at least 0'),
-        (['--weights', 'nothing.pth'], 'no such weights file'),
-        (['--stride', '0'], '--stride'),
-        (['--min-confidence', '0.5'], 'min_confidence is 0.5'),
+        (['--reset-interval', '1'], 2, 'reset_interval is 1'),
+        (['--reset-interval', '-4'], 2, 'must be at least 0'),
+        (['--min-confidence', '0.5'], 2, 'min_confidence is 0.5'),
+        (['--weights', 'nothing.pth'], 1, 'no such weights file'),
     ],
 )
-def test_bad_settings_are_one_line(capsys, tmp_path, options, message):
+def test_bad_settings_are_one_line(capsys, tmp_path, options, status, message):
     arguments = ['synthetic:1:1', '--out', str(tmp_path / 'out'), *options]
-    assert main(['reconstruct', *arguments]) == 1
+    assert main(['reconstruct', *arguments]) == status
     error = capsys.readouterr().err
     assert message in error
     assert error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['reconstruct', 'x', '--out', 'y', '--stride', '0'], '0 is not at least 1'),
+        (['reconstruct', 'x', '--out', 'y', '--max-frames', '-1'], '-1 is not at least 0'),
+        (['reconstruct', 'x', '--out', 'y', '--stride', 'two'], "'two' is no whole number"),
+        (['demo', '--rate', 'nan'], 'nan is not at least 0'),
+        (['demo', '--rate', 'inf'], 'inf is not at most 1000'),
+        (['demo', '--rate', 'fast'], "'fast' is no number"),
+        (['demo', '--domain', '233'], '233 is not at most 232'),
+        (['evaluate', 'pose', '--rooms', '0'], '0 is not at least 1'),
+        (['evaluate', 'pose', '--stride', '0'], '0 is not at least 1'),
+        (['evaluate', 'pose', '--start', '-1'], '-1 is not at least 0'),
+        (['evaluate', 'pose', '--depth-step', '0'], '0 is not at least 1'),
+        (['evaluate', 'pose', '--batch', '0'], '0 is not at least 1'),
+        (['evaluate', 'pose', '--frames', '0,5'], '0 is not at least 1'),
+        (['evaluate', 'pose', '--frames', 'x'], "'x' is no whole number"),
+        (['evaluate', 'pose', '--frames', ''], "'' is no whole number"),
+        (['evaluate', 'pose', '--size', '640'], "'640' is not of the form WxH"),
+        (['evaluate', 'pose', '--size', '640x'], "'' is no whole number"),
+        (['evaluate', 'pose', '--size', '0x480'], '0 is not at least 1'),
+        (['evaluate', 'pose', '--size', '640x480x3'], 'is not of the form WxH'),
+        (['evaluate', 'pose', '--update-rule', ','], 'it must name at least one'),
+    ],
+)
+def test_numbers_are_checked(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f'error: argument {arguments[-2]}: ' in last
+    assert last.endswith(message)
 
 
 @pytest.mark.parametrize('arguments', [[], ['fly'], ['reconstruct'], ['convert', 'one']])

@@ -17,6 +17,7 @@ from ttt3r_ros.cli.folders import make_room_for_bag, mark_bag
 from ttt3r_ros.cli.inputs import SYNTHETIC, add_input_arguments, open_input
 from ttt3r_ros.cli.outcome import read_outcome, write_outcome
 from ttt3r_ros.cli.processes import RosProcesses
+from ttt3r_ros.cli.usage import real_number, whole_number
 from ttt3r_ros.io.bag_writer import IMAGE_TOPIC, write_bag
 from ttt3r_ros.io.frames import Frame, Sequence
 
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=Path, default=Path('demo_out'), metavar='DIR', help='folder for the results'
     )
     parser.add_argument(
-        '--rate', type=float, default=0.0, metavar='HZ',
+        '--rate', type=real_number(0.0, 1000.0), default=0.0, metavar='HZ',
         help='play this many images per second, dropping what the node cannot take '
         '(default: as fast as the node takes them, all of them)',
     )  # fmt: skip
@@ -84,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='parameter of the node; may be given several times',
     )  # fmt: skip
     parser.add_argument(
-        '--domain', type=int, default=0, metavar='ID',
+        '--domain', type=whole_number(0, 232), default=0, metavar='ID',
         help='ROS domain, to watch with RViz (default: any)',
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ttt3r_ros.cli.options import add_settings, settings_from
+from ttt3r_ros.cli.usage import image_size, whole_number, whole_numbers
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Dataset, Recording
@@ -58,11 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument('--sequences', type=_names, default=[], metavar='A,B', help='(default: all)')
     data.add_argument(
-        '--rooms', type=int, default=6, metavar='N', help='synthetic sequences (default: 6)'
+        '--rooms',
+        type=whole_number(1),
+        default=6,
+        metavar='N',
+        help='synthetic sequences (default: 6)',
     )
     data.add_argument(
         '--size',
-        type=_size,
+        type=image_size,
         default=SIZE,
         metavar='WxH',
         help=f'of synthetic images, pixels (default: {SIZE[0]}x{SIZE[1]})',
@@ -75,13 +80,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--protocol', choices=('long', 'short'), default='long', help='(default: long)'
     )
     protocol.add_argument(
-        '--frames', type=_counts, metavar='N,M', help='score after so many frames'
+        '--frames', type=whole_numbers, metavar='N,M', help='score after so many frames'
     )
-    protocol.add_argument('--stride', type=int, metavar='N', help='take every Nth frame')
-    protocol.add_argument('--start', type=int, metavar='N', help='leave out the first N frames')
+    protocol.add_argument(
+        '--stride', type=whole_number(1), metavar='N', help='take every Nth frame'
+    )
+    protocol.add_argument(
+        '--start', type=whole_number(0), metavar='N', help='leave out the first N frames'
+    )
     protocol.add_argument(
         '--depth-step',
-        type=int,
+        type=whole_number(1),
         default=1,
         metavar='N',
         help='measure depth on every Nth row and column, to save time (default: 1)',
@@ -106,7 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--batch',
-        type=_positive,
+        type=whole_number(1),
         default=1,
         metavar='N',
         help='recordings of one length and size that go through the network together, where poses '
@@ -187,7 +196,7 @@ def _benchmark(
         start=dataset.start if arguments.start is None else arguments.start,
         stride=arguments.stride or stride,
         source=fingerprint(arguments.size) if synthetic else _source(arguments),
-        depth_step=max(1, arguments.depth_step),
+        depth_step=arguments.depth_step,
         calibrated=arguments.calibrated,
     )
 
@@ -207,9 +216,12 @@ def _methods(arguments: argparse.Namespace) -> list[Method]:
     rules, sources = arguments.update_rule, arguments.pose_source
     if rules == ['all']:
         rules = list(UPDATE_RULES)
-    config = settings_from(
-        arguments, ReconstructorConfig, update_rule=rules[0], pose_source=sources[0]
-    )
+    configs = [
+        settings_from(arguments, ReconstructorConfig, update_rule=rule, pose_source=source)
+        for rule in rules
+        for source in sources
+    ]
+    config = configs[0]
     fixed = {name: getattr(config, name) for name in vars(config) if name not in _CHOSEN_HERE}
     try:
         found = network_methods(fixed, rules, sources, arguments.task == 'depth')
@@ -256,24 +268,5 @@ def _names(text: str) -> list[str]:
 def _chosen(text: str) -> list[str]:
     names = _names(text)
     if not names:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError('it must name at least one')
     return names
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, height = text.lower().split('x')
-    return _positive(width), _positive(height)
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    counts = tuple(sorted({int(part) for part in text.split(',')}))
-    if not counts or counts[0] < 1:
-        raise ValueError(text)
-    return counts

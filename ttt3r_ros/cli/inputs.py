@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.cli.usage import whole_number
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, FrameList, Sequence
 from ttt3r_ros.io.images import FRAME_RATE
@@ -43,9 +44,11 @@ def add_input_arguments(parser: argparse.ArgumentParser, default: str = '') -> N
     group.add_argument(
         '--unordered', action='store_true', help='the images are a collection of photographs'
     )
-    group.add_argument('--stride', type=int, default=1, metavar='N', help='take every Nth image')
     group.add_argument(
-        '--max-frames', type=int, default=0, metavar='N', help='stop after N images'
+        '--stride', type=whole_number(1), default=1, metavar='N', help='take every Nth image'
+    )
+    group.add_argument(
+        '--max-frames', type=whole_number(0), default=0, metavar='N', help='stop after N images'
     )
 
 
@@ -53,10 +56,8 @@ def open_input(arguments: argparse.Namespace) -> Sequence:
     """
     Open the recording that the arguments name.
 
-    :raises DatasetError: if it cannot be read, or stride and number of frames make no sense
+    :raises DatasetError: if it cannot be read
     """
-    if arguments.stride < 1 or arguments.max_frames < 0:
-        raise DatasetError('--stride must be at least 1 and --max-frames at least 0')
     if arguments.input.startswith(SYNTHETIC):
         return synthetic_sequence(arguments.input)
     return open_sequence(

@@ -16,6 +16,7 @@ import sys
 from types import FrameType
 
 from ttt3r_ros import __version__
+from ttt3r_ros.cli.usage import UsageError
 from ttt3r_ros.errors import Ttt3rError
 
 _COMMANDS = {
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(parsed.run(parsed))
     except (Ttt3rError, OSError) as error:
         print(f'ttt3r: error: {error}', file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except _Terminated:
         print('ttt3r: terminated', file=sys.stderr)
         return _SIGNALLED + signal.SIGTERM

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from ttt3r_ros.cli.usage import UsageError
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.settings import settings_of
@@ -49,14 +50,14 @@ def settings_from(arguments: argparse.Namespace, config: type[Config], **changes
     Build the configuration from parsed options.
 
     :param changes: settings that shall have another value than the options say
-    :raises Ttt3rError: if a value is outside its limits
+    :raises UsageError: if a value is outside its limits
     """
     names = [name for name in settings_of(config) if hasattr(arguments, name)]
     values = {name: getattr(arguments, name) for name in names}
     try:
         return config(**(values | changes))
     except ValueError as error:
-        raise Ttt3rError(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def parse_camera(text: str, width: int, height: int) -> Intrinsics:

@@ -1,0 +1,62 @@
+"""Wrong usage of the command line, and numbers on it; argparse shows what is said of them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+import math
+
+from ttt3r_ros.errors import Ttt3rError
+
+
+class UsageError(Ttt3rError):
+    """An option has a value that makes no sense."""
+
+
+def whole_number(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Make an argument's type: a whole number within limits."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f'{text!r} is no whole number') from None
+        _check(number, least, most)
+        return number
+
+    return read
+
+
+def real_number(least: float, most: float) -> Callable[[str], float]:
+    """Make an argument's type: a number within limits."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise ArgumentTypeError(f'{text!r} is no number') from None
+        _check(number, least, most)
+        return number
+
+    return read
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Read `N,M,…`, each at least 1; return them in order, each once."""
+    return tuple(sorted({whole_number(1)(part) for part in text.split(',')}))
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Read `WxH` in pixels."""
+    parts = text.lower().split('x')
+    if len(parts) != 2:
+        raise ArgumentTypeError(f'{text!r} is not of the form WxH')
+    width, height = (whole_number(1)(part) for part in parts)
+    return width, height
+
+
+def _check(number: float, least: float, most: float) -> None:
+    if not number >= least:
+        raise ArgumentTypeError(f'{number} is not at least {least:g}')
+    if number > most:
+        raise ArgumentTypeError(f'{number} is not at most {most:g}')
