@@ -17,6 +17,7 @@ PROCESSES ?= 1
 START_FROM ?=
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
+quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo report test test-system test-jazzy test-full bench soak fuzz mutate train lint environment test-environment lock
@@ -25,7 +26,7 @@ help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: environment  ## Reconstruct INPUT (default: a made sequence) through the real node, into OUT
-	@$(BIN)/ttt3r demo $(INPUT) --out $(OUT)
+	@$(BIN)/ttt3r demo $(if $(INPUT),$(call quoted,$(INPUT))) --out $(call quoted,$(OUT))
 
 report: environment  ## Measure the shipped model; fill docs/evaluation.md
 	@VENV=$(VENV) tools/report.sh

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import subprocess
 import sys
 
 from catkin_pkg.package import parse_package
@@ -135,3 +136,22 @@ def test_contract_names_tests_that_exist_and_all_of_the_system_tests():
         'test_demo_plays_all_frames_and_leaves_bag_points_trajectory_and_picture'
     }
     assert all((ROOT / path).exists() for path in re.findall(r'`(test/[\w/.]+)`', text))
+
+
+@pytest.mark.parametrize(
+    ('variables', 'words'),
+    [
+        (["INPUT=my 'best' film.mp4", 'OUT=to here'], ["my 'best' film.mp4", '--out', 'to here']),
+        ([], ['--out', 'demo_out']),
+    ],
+)
+def test_make_demo_takes_names_with_spaces(tmp_path, variables, words):
+    command = tmp_path / 'bin/ttt3r'
+    command.parent.mkdir()
+    command.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    command.chmod(0o755)
+    make = ['make', '--no-print-directory', 'demo', 'SET_UP=true', f'VENV={tmp_path}']
+    done = subprocess.run(
+        [*make, *variables], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ['demo', *words]
