@@ -11,6 +11,7 @@ from simulated import CAMERA, WALL, Simulation, pose, wall_recording
 from ttt3r_ros.cli import reconstruct as command
 from ttt3r_ros.cli.reconstruct import camera_chooser, reconstruct
 from ttt3r_ros.cli.results import OutputConfig, to_input_size
+from ttt3r_ros.cli.usage import UsageError
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.geometry.camera import ImageMapping
 from ttt3r_ros.io.frames import FrameList
@@ -196,9 +197,12 @@ def test_which_intrinsics_count():
     assert camera_chooser('estimate', CAMERA)(40, 30) is None
     given = camera_chooser('50,51,20,15', CAMERA)(40, 30)
     assert (given.fx, given.fy, given.cx, given.cy, given.width) == (50, 51, 20, 15, 40)
-    for wrong in ('50', '50,51,20', 'a,b,c,d', '0,1,2,3'):
-        with pytest.raises(Ttt3rError, match='--camera'):
-            camera_chooser(wrong, None)(40, 30)
+    for wrong in (
+        '50', '50,51,20', 'a,b,c,d', '0,1,2,3', 'nan,50,20,15', '50,inf,20,15', '50,50,nan,15',
+        '50,50,20,-inf',
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match='--camera'):
+            camera_chooser(wrong, None)
 
 
 def test_values_follow_the_mapping():

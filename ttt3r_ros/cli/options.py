@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 from dataclasses import fields
+import math
 from typing import Any, TypeVar
 
 from ttt3r_ros.cli.usage import UsageError
-from ttt3r_ros.errors import Ttt3rError
-from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.settings import settings_of
 
 Config = TypeVar('Config')
@@ -60,19 +59,21 @@ def settings_from(arguments: argparse.Namespace, config: type[Config], **changes
         raise UsageError(str(error)) from error
 
 
-def parse_camera(text: str, width: int, height: int) -> Intrinsics:
+def parse_camera(text: str) -> tuple[float, float, float, float]:
     """
-    Read `fx,fy,cx,cy` in pixels of an image of known size.
+    Read `fx,fy,cx,cy` in pixels.
 
-    :raises Ttt3rError: if the text is no such camera
+    :raises UsageError: if the text is no such camera
     """
     try:
         fx, fy, cx, cy = (float(part) for part in text.split(','))
     except ValueError as error:
-        raise Ttt3rError(f'--camera is {text!r}; fx,fy,cx,cy in pixels is needed') from error
+        raise UsageError(f'--camera is {text!r}; fx,fy,cx,cy in pixels is needed') from error
+    if not all(math.isfinite(value) for value in (fx, fy, cx, cy)):
+        raise UsageError(f'--camera is {text!r}; all four must be finite')
     if not (fx > 0 and fy > 0):
-        raise Ttt3rError(f'--camera is {text!r}; focal lengths must be positive')
-    return Intrinsics(width, height, fx, fy, cx, cy)
+        raise UsageError(f'--camera is {text!r}; focal lengths must be positive')
+    return fx, fy, cx, cy
 
 
 def _metavar(default: object, choices: tuple[str, ...] | None) -> str:

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     sequence = open_input(arguments)
     refuse_recording(arguments.out, arguments.input)
+    choose_camera = camera_chooser(arguments.camera, sequence.intrinsics)
     changes = {}
     if not sequence.ordered and arguments.pose_source == 'auto':
         changes['pose_source'] = 'network'  # photographs share too little to be tracked
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         reconstructor,
         arguments.out,
         output,
-        choose_camera=camera_chooser(arguments.camera, sequence.intrinsics),
+        choose_camera=choose_camera,
         stride=arguments.stride,
         max_frames=arguments.max_frames,
     )
@@ -145,11 +146,13 @@ def camera_chooser(
 
     :param text: value of `--camera`
     :param recorded: what the recording says; used for images of its size only
+    :raises UsageError: if the value is no camera
     """
+    given = parse_camera(text) if text and text != _ESTIMATE else None
 
     def choose(width: int, height: int) -> Intrinsics | None:
-        if text and text != _ESTIMATE:
-            return parse_camera(text, width, height)
+        if given is not None:
+            return Intrinsics(width, height, *given)
         fits = recorded is not None and (recorded.width, recorded.height) == (width, height)
         return recorded if fits and text != _ESTIMATE else None
 
