@@ -178,6 +178,33 @@ def test_a_bad_image_changes_nothing(images):
     np.testing.assert_array_equal(disturbed.add(images[2]).points, wanted.points)
 
 
+@pytest.mark.parametrize(
+    ('wrong', 'told'),
+    [
+        ({'width': 32, 'height': 24}, 'of 32x24 pixels; one of 64x48 is needed'),
+        ({'height': 47}, 'of 64x47 pixels; one of 64x48 is needed'),
+        ({'fx': 0.0}, 'fx 0.0'),
+        ({'fy': -60.0}, 'fy -60.0'),
+        ({'fx': np.nan}, 'fx nan'),
+        ({'fy': np.inf}, 'fy inf'),
+        ({'cx': np.nan}, 'cx nan'),
+        ({'cy': -np.inf}, 'cy -inf'),
+    ],
+)
+def test_a_camera_that_the_image_is_not_from_changes_nothing(images, wrong, told):
+    network, camera = build(PRESETS['small']), Intrinsics.centred(64, 48, 60.0)
+    disturbed, plain = Reconstructor(network=network), Reconstructor(network=network)
+    for image in images[:2]:
+        disturbed.add(image, camera=camera)
+        plain.add(image, camera=camera)
+    with pytest.raises(ImageError, match=told):
+        disturbed.add(images[2], camera=replace(camera, **wrong))
+    found, wanted = (one.add(images[2], camera=camera) for one in (disturbed, plain))
+    assert found.index == wanted.index
+    np.testing.assert_array_equal(found.points, wanted.points)
+    np.testing.assert_array_equal(found.T_world_camera, wanted.T_world_camera)
+
+
 def test_the_size_may_change(images):
     reconstructor = Reconstructor(network=build(PRESETS['small']))
     reconstructor.add(images[0])

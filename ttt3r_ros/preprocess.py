@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 import cv2
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ttt3r_ros.errors import ImageError
-from ttt3r_ros.geometry.camera import ImageMapping
+from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.model.config import NetworkConfig
 
 RgbImage = NDArray[np.uint8]
@@ -72,6 +73,28 @@ def check_image(image: RgbImage) -> None:
     shorter, longer = sorted((height, width))
     if shorter < _SMALLEST or longer > _LONGEST_RATIO * shorter:
         raise ImageError(f'an image of {width}x{height} pixels cannot be reconstructed')
+
+
+def check_camera(camera: Intrinsics, mapping: ImageMapping) -> None:
+    """
+    Refuse a camera that the image is not from.
+
+    :param camera: said to be the image's
+    :param mapping: from that image
+    :raises ImageError: for another size, or no pinhole camera
+    """
+    size = (mapping.input_width, mapping.input_height)
+    if (camera.width, camera.height) != size:
+        raise ImageError(
+            f'the camera is of images of {camera.width}x{camera.height} pixels; '
+            f'one of {size[0]}x{size[1]} is needed'
+        )
+    focal, centre = (camera.fx, camera.fy), (camera.cx, camera.cy)
+    if not all(map(math.isfinite, focal + centre)) or min(focal) <= 0:
+        raise ImageError(
+            f'fx and fy must be positive, cx and cy finite, not fx {camera.fx}, fy {camera.fy}, '
+            f'cx {camera.cx}, cy {camera.cy}'
+        )
 
 
 def plan_fit(width: int, height: int, config: NetworkConfig, *, crop: bool = True) -> ImageMapping:

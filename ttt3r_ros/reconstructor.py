@@ -29,7 +29,7 @@ from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.ready import make_ready
 from ttt3r_ros.model.roll import load_roll_network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
-from ttt3r_ros.preprocess import fit_image, to_tensor
+from ttt3r_ros.preprocess import check_camera, fit_image, to_tensor
 from ttt3r_ros.reconstructor_config import ReconstructorConfig
 from ttt3r_ros.seen import Seen
 from ttt3r_ros.threads import use_threads
@@ -192,11 +192,13 @@ class Reconstructor:
         :param camera: the image's intrinsics, where they are known
         :param update: whether the state may change
         :param world: also ask the world head, if it is loaded
-        :raises ImageError: the image cannot be used; the state is as before
+        :raises ImageError: image or camera cannot be used; the state is as before
         :raises ReconstructionError: the network's output is not finite; the state starts anew, and
             the trajectory goes on from the last pose. Or memory has run out
         """
         frame = image if isinstance(image, Prepared) else self.prepare(image, encode=False)
+        if camera is not None:
+            check_camera(camera, frame.mapping)
         self.finish()
         with enough_memory(self.device):
             return self._add(frame, camera, update=update, world=world)
