@@ -86,8 +86,9 @@ class View:
     :param points: in the camera frame, metres [h, w, 3]
     :param confidence: the network's own, at least 1 [h, w]
     :param image: the pixels that the network saw, RGB [h, w, 3]
-    :param intrinsics: of that image, for this frame
-    :param input_intrinsics: of the input image, smoothed over frames
+    :param intrinsics: of that image; the camera that points and depth are made with
+    :param input_intrinsics: of the input image, smoothed over frames; estimated even where the
+        camera is known, to be compared with it
     :param focal_spread: relative spread of the focal length over recent frames
     :param mapping: from the input image to the network's
     :param depth_scale: what the network's depth was multiplied by to agree with the track, before

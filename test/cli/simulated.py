@@ -67,7 +67,7 @@ class Simulation:
             confidence=confidence,
             image=np.ascontiguousarray(image[:8, :16]),
             intrinsics=small,
-            input_intrinsics=CAMERA,
+            input_intrinsics=CAMERA.zoomed(1.3),  # estimated without the camera that is known
             focal_spread=0.0,
             mapping=mapping,
             tracking=Tracking(

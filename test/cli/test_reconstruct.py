@@ -1,5 +1,5 @@
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 import json
 
 import cv2
@@ -188,6 +188,14 @@ def test_known_intrinsics_reach_the_reconstructor(tmp_path):
     choose = camera_chooser('', CAMERA)
     reconstruct(wall_recording(2), simulation, tmp_path, CONFIG, choose_camera=choose)
     assert simulation.cameras == [CAMERA, CAMERA]
+
+
+def test_intrinsics_are_those_that_depth_is_made_with(tmp_path):
+    lines = reconstruct(wall_recording(2), Simulation(), tmp_path, CONFIG)
+    intrinsics = json.loads((tmp_path / 'intrinsics.json').read_text())
+    for told in (intrinsics['median'], *intrinsics['frames']):
+        assert {name: told[name] for name in asdict(CAMERA)} == pytest.approx(asdict(CAMERA))
+    assert f'focal length {CAMERA.fx:.0f} px for 40x30' in lines[0]
 
 
 def test_which_intrinsics_count():

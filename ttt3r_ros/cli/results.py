@@ -92,7 +92,7 @@ class Results:
         self._seconds += seconds
         self._frames.append(frame)
         self._poses.append(view.T_world_camera)
-        self._cameras.append(view.input_intrinsics)
+        self._cameras.append(view.mapping.to_input(view.intrinsics))
         kept = self._kept(view)
         self._lost += view.tracking.status == 'lost'
         if view.tracking.belongs_in_map:
