@@ -48,6 +48,12 @@ def images():
     return list(small.repeat(8, axis=1).repeat(8, axis=2))  # mere noise is no view
 
 
+def grainy_ramp():
+    """Return an image that shows something, but no lines [480, 640, 3]."""
+    grain = np.random.default_rng(0).integers(0, 128, (480, 640, 3), np.uint8)
+    return grain + np.linspace(0, 127, 640).astype(np.uint8)[:, None]
+
+
 def reconstruct(images, network=None, **settings):
     reconstructor = Reconstructor(ReconstructorConfig(**settings), network or build())
     return [reconstructor.add(image) for image in images]
@@ -214,7 +220,7 @@ def test_the_size_may_change(images):
 
 def test_intrinsics_are_those_of_the_points_and_of_the_input():
     network = build(PRESETS['small'])
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    image = grainy_ramp()
     view = Reconstructor(ReconstructorConfig(pose_source='network'), network).add(image)
     slopes = view.points[..., :2] / view.points[..., 2:]
     np.testing.assert_allclose(slopes, view.intrinsics.rays()[..., :2], rtol=1e-4, atol=1e-5)
@@ -225,7 +231,7 @@ def test_intrinsics_are_those_of_the_points_and_of_the_input():
 
 def test_known_intrinsics_replace_the_estimate():
     network = build(PRESETS['small'])
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    image = grainy_ramp()
     camera = Intrinsics(640, 480, 500.0, 510.0, 300.0, 250.0)
     plain = Reconstructor(ReconstructorConfig(pose_source='network'), network)
     known = Reconstructor(ReconstructorConfig(pose_source='network'), network)
@@ -295,7 +301,7 @@ def test_int8_is_close_to_float32_and_leaves_the_network_alone(images, monkeypat
 
 def test_depth_is_corrected_by_the_tracked_landmarks(monkeypatch):
     """Landmarks at twice the network's depth, and an aligned scale, double it everywhere."""
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    image = grainy_ramp()
     network = build(PRESETS['small'])
     raw = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
     column, row = np.meshgrid(np.arange(4, 60, 4), np.arange(4, 44, 4))
@@ -315,7 +321,7 @@ def test_depth_is_corrected_by_the_tracked_landmarks(monkeypatch):
 
 
 def test_the_focal_length_follows_the_motion_unless_it_is_known(monkeypatch):
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    image = grainy_ramp()
     network = build(PRESETS['small'])
     raw = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
     tracked = replace(PnpTracker().add(image, *given(raw)), focal_scale=1.2)
@@ -339,7 +345,7 @@ def test_the_focal_length_follows_the_motion_unless_it_is_known(monkeypatch):
 
 def test_depth_grows_with_the_focal_length_beyond_the_networks():
     """Things of the size that the network sees are farther away in a longer lens."""
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    image = grainy_ramp()
     network = build(PRESETS['small'])
     raw = Reconstructor(ReconstructorConfig(align_depth=False), network).add(image)
     same, longer = (
@@ -355,7 +361,7 @@ def test_depth_grows_with_the_focal_length_beyond_the_networks():
 
 
 def test_depth_follows_the_focal_length_that_motion_told(monkeypatch):
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    image = grainy_ramp()
     network = build(PRESETS['small'])
     plain = Reconstructor(ReconstructorConfig(align_depth=False), network)
     first, second = (plain.add(image).depth for _ in range(2))

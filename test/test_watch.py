@@ -37,6 +37,28 @@ def test_a_view_of_nothing_leaves_no_trace(images, source, strange):
         np.testing.assert_array_equal(broken.add(image).T_world_camera, view.T_world_camera)
 
 
+@pytest.mark.parametrize('strange', [np.zeros_like, lambda like: np.full_like(like, 255), noise])
+@pytest.mark.parametrize('source', ['network', 'pnp'])
+def test_a_camera_that_sees_nothing_yet_starts_with_the_first_image_that_shows_something(
+    images, source, strange
+):
+    plain, late = (Reconstructor(ReconstructorConfig(pose_source=source)) for _ in range(2))
+    for _ in range(3):
+        lost = late.add(strange(images[0]))
+        assert lost.tracking.status == 'lost'
+        assert not lost.tracking.belongs_in_map
+        np.testing.assert_array_equal(lost.T_world_camera, np.eye(4))
+        camera = lost.input_intrinsics
+        assert (camera.width, camera.height) == (160, 120)
+        assert np.isfinite([camera.fx, camera.fy, lost.focal_spread]).all()
+    for image in images[:6]:
+        found, wanted = late.add(image), plain.add(image)
+        assert found.tracking.status == wanted.tracking.status
+        assert found.input_intrinsics == wanted.input_intrinsics
+        np.testing.assert_array_equal(found.T_world_camera, wanted.T_world_camera)
+        np.testing.assert_array_equal(found.points, wanted.points)
+
+
 @pytest.mark.parametrize('level', [0, 128, 255])
 def test_a_view_without_contrast_shows_nothing(images, level):
     noise = np.random.default_rng(0).normal(level, 1.5, images[0].shape)

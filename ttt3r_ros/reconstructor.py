@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 import logging
@@ -16,6 +15,7 @@ from ttt3r_ros.devices import choose_device, choose_precision, enough_memory
 from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.geometry import se3
 from ttt3r_ros.geometry.camera import (
+    FocalMemory,
     ImageMapping,
     Intrinsics,
     depth_factor,
@@ -44,8 +44,6 @@ __all__ = ['SHIPPED_WEIGHTS', 'Prepared', 'Reconstructor', 'ReconstructorConfig'
 logger = logging.getLogger(__name__)
 
 _ROLL_WEIGHTS = SHIPPED_WEIGHTS.with_name('roll.safetensors')
-
-_FOCAL_FRAMES = 60  # over which the focal length is smoothed
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Reconstructor:
     def reset(self) -> None:
         """Forget everything: the next image is the first."""
         self._index = 0
-        self._focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)
+        self._focals = FocalMemory()
         self._last_pose = np.eye(4)
         self._spin = np.eye(3)  # rotation of the camera from the image before to the last one
         self._last_tracking = Tracking(status='first')
@@ -221,7 +219,7 @@ class Reconstructor:
     ) -> View:
         began = time.perf_counter()
         self._await(frame)
-        unseen = self._index > 0 and shows_nothing(frame.small)
+        unseen = shows_nothing(frame.small)
         if self._gimbal:
             frame = self._turn(frame, self._gimbal, unseen=unseen)
         if self._chunk_frames == 0:
@@ -316,16 +314,13 @@ class Reconstructor:
         """Put together what is known; without a pose the frame is lost."""
         mapping = frame.mapping
         estimate = Intrinsics.centred(mapping.width, mapping.height, seen.focal)
-        in_input = mapping.to_input(estimate)
-        longest = max(mapping.input_width, mapping.input_height)
-        if network_pose is not None:
-            self._focals.append(float(np.log(in_input.fx / longest)))
-        focal = longest * float(np.exp(np.median(self._focals)))
-        smoothed = replace(in_input, fx=focal, fy=focal * in_input.fy / in_input.fx)
+        seeing = network_pose is not None
+        smoothed = self._focals.smooth(mapping.to_input(estimate), learn=seeing)
         points, scale, pinhole = seen.points, 1.0, self.network.config.points == 'pinhole'
         known = camera or smoothed
         if pinhole and self._tracker:
-            known = camera or smoothed.zoomed(self._tracker.focal_scale(frame.image, smoothed))
+            image = frame.image if seeing else None
+            known = camera or smoothed.zoomed(self._tracker.focal_scale(image, smoothed))
             points = points * depth_factor(mapping.to_output(known), seen.focal)
         if pinhole and camera is not None:
             estimate = mapping.to_output(camera)
@@ -372,7 +367,7 @@ class Reconstructor:
             image=frame.small,
             intrinsics=estimate,
             input_intrinsics=smoothed,
-            focal_spread=float(np.std(self._focals)),
+            focal_spread=self._focals.spread,
             mapping=mapping,
             tracking=tracking,
             health=seen.health,

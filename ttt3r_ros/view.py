@@ -17,7 +17,7 @@ class Tracking:
     Where the pose comes from and how well it is supported.
 
     :param status: network (regressed), first, tracked or lost (nothing to be seen, or
-        nothing the network knows: the last good pose is repeated)
+        nothing the network knows: the last good pose is repeated, before the first the identity)
     :param inliers: points that agree with the pose; 0 without tracking
     :param matches: points that were found in this image; 0 without tracking
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians) in the camera's
@@ -82,7 +82,8 @@ class View:
     One image, reconstructed; h and w are the network's image size.
 
     :param index: of the frame since the start or the last reset
-    :param T_world_camera: camera to world; the world is the first camera; OpenCV axes, metres
+    :param T_world_camera: camera to world; the world is the first camera that is not lost;
+        OpenCV axes, metres
     :param points: in the camera frame, metres [h, w, 3]
     :param confidence: the network's own, at least 1 [h, w]
     :param image: the pixels that the network saw, RGB [h, w, 3]

@@ -78,6 +78,26 @@ def test_a_view_that_is_not_known_gets_no_pose_and_the_next_is_tracked(system, i
     assert process.status is None
 
 
+def test_a_camera_that_starts_in_the_dark_begins_with_the_first_view(system, images):
+    system.start(input_queue=50, weights='', pose_source='pnp', map_rate=30.0)
+    client = system.client
+    client.listen('odometry', 'map_points')
+    client.listen_to_diagnostics()
+    buffer = client.listen_to_tf()
+    dark = [send(client, strange('black', i, images[0]), 100.0 + i) for i in range(3)]
+    client.until(lambda: client.count('lost') == 3, 'the count')
+    assert min(map(variance, dark)) > 1e5, 'odometry says that it knows nothing'
+    assert not buffer.can_transform('odom', 'optical', Time())
+    first = send(client, images[0], 200.0)
+    assert variance(first) < 1
+    np.testing.assert_allclose(position(first), 0.0, atol=1e-6)
+    assert variance(send(client, images[1], 201.0)) < 1
+    client.wait_for_stamp('map_points', 201.0)
+    assert not [at for at in client.stamps('map_points') if 0.0 < at < 200.0]
+    assert newest_transform(buffer) == 201.0
+    assert client.count('lost') == 3
+
+
 def test_a_blurred_image_gets_a_pose_but_stays_out_of_the_map(system, images):
     system.start(input_queue=50, weights='', pose_source='pnp', map_rate=30.0)
     client = system.client

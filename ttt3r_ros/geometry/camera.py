@@ -7,6 +7,7 @@ the middle of an image of width W is (W - 1) / 2.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+_FOCAL_FRAMES = 60  # over which a focal length is smoothed
 _DEPTH_BY_FOCAL = 0.6  # power of the focal length with which the small network's depth grows
 
 
@@ -126,6 +128,33 @@ class ImageMapping:
     def _scale_offset(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         scale = np.array([self.scale_x, self.scale_y])
         return scale, np.array([self.offset_x, self.offset_y], dtype=np.float64)
+
+
+class FocalMemory:
+    """Smooths an estimated focal length over the images of a camera, which may be scaled."""
+
+    def __init__(self) -> None:
+        self._log_focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)  # of parts of the longer side
+
+    @property
+    def spread(self) -> float:
+        """Relative spread over the images; 0 before the first."""
+        return float(np.std(self._log_focals)) if self._log_focals else 0.0
+
+    def smooth(self, camera: Intrinsics, *, learn: bool) -> Intrinsics:
+        """
+        Return a camera with the median of its focal lengths.
+
+        :param camera: as estimated from one image
+        :param learn: whether that image counts; before the first, the camera stays as it is
+        """
+        longest = max(camera.width, camera.height)
+        if learn:
+            self._log_focals.append(float(np.log(camera.fx / longest)))
+        if not self._log_focals:
+            return camera
+        focal = longest * float(np.exp(np.median(self._log_focals)))
+        return replace(camera, fx=focal, fy=focal * camera.fy / camera.fx)
 
 
 def depth_factor(known: Intrinsics, thought: float) -> np.float32:

@@ -92,7 +92,7 @@ class Pipeline:
         self._lock = threading.Lock()  # held while results go out: a reset comes before or after
         self._started = -1  # the epoch that the state belongs to
         self._mounting: Transform | None = None
-        self._epoch: Epoch | None = None  # begins with the first pose
+        self._epoch: Epoch | None = None  # begins with the first image that is not lost
         self._twist = TwistEstimator()
         self._changes: dict[str, Any] = {}  # settings that the reconstructor has yet to take over
         self.report = Report()
@@ -243,18 +243,20 @@ class Pipeline:
         """Publish what is known of an image; return the epoch it is in."""
         config, out = self.config, self._outputs
         header = Header(stamp=frame.stamp, frame_id=names.camera)
-        if self._epoch is None:
-            self._epoch = Epoch(view.T_world_camera, self._mounting, config.camera_tilt)
+        epoch = self._epoch
+        if epoch is None:
+            epoch = Epoch(view.T_world_camera, self._mounting, config.camera_tilt)
         lost = view.tracking.status == 'lost'
         if lost:
             self._statistics.count('lost')
-            self._publish_lost(frame.stamp, names, view, self._epoch)
+            self._publish_lost(frame.stamp, names, view, epoch)
         else:
-            self._publish_motion(frame.stamp, names, view, self._epoch)
+            self._epoch = epoch  # no image that is lost tells where the epoch begins
+            self._publish_motion(frame.stamp, names, view, epoch)
         out.send_images(view, valid, header)
         out.send_points(view, valid, header, organized=config.organized_points)
         out.send_estimate(view.input_intrinsics, header)
-        return self._epoch
+        return epoch
 
     def _publish_lost(self, stamp: Time, names: FrameNames, view: View, epoch: Epoch) -> None:
         """Answer with odometry that says of itself that it knows nothing; no transform, no map."""

@@ -171,18 +171,18 @@ class PnpTracker:
             'tracked', int(sighting.agree.sum()), sighting.matches, sighting.covariance
         )
 
-    def focal_scale(self, image: NDArray[np.uint8], camera: Intrinsics) -> float:
+    def focal_scale(self, image: NDArray[np.uint8] | None, camera: Intrinsics) -> float:
         """
         Say what an estimated focal length is to be multiplied by, before `add` has the image.
 
         The first image is looked at for straight lines; others come with keyframes.
 
-        :param image: RGB, the next one [H, W, 3]
+        :param image: RGB, the next one; None where it shows nothing [H, W, 3]
         :param camera: estimate of its camera
         """
         self.finish()
         focal = self._mapper.focal
-        if not focal.has_looked:
+        if image is not None and not focal.has_looked:
             focal.look(gray_image(image, self._config.image_size))
         return float(np.exp(focal.correct(float(np.log(camera.fx / camera.width)))))
 
