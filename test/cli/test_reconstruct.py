@@ -191,7 +191,7 @@ def test_known_intrinsics_reach_the_reconstructor(tmp_path):
 
 
 def test_intrinsics_are_those_that_depth_is_made_with(tmp_path):
-    lines = reconstruct(wall_recording(2), Simulation(), tmp_path, CONFIG)
+    lines, _ = reconstruct(wall_recording(2), Simulation(), tmp_path, CONFIG)
     intrinsics = json.loads((tmp_path / 'intrinsics.json').read_text())
     for told in (intrinsics['median'], *intrinsics['frames']):
         assert {name: told[name] for name in asdict(CAMERA)} == pytest.approx(asdict(CAMERA))
