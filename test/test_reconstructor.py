@@ -149,6 +149,31 @@ def test_a_state_that_explodes_starts_anew_where_it_was(images):
     np.testing.assert_allclose(after.T_world_camera, wanted, atol=1e-5)
 
 
+def test_after_an_explosion_the_network_goes_on_where_the_tracker_saw_it_last(images):
+    network = build(PRESETS['small'])
+    reconstructor = Reconstructor(ReconstructorConfig(upright='off'), network)
+    track, told = reconstructor._tracker.add, []
+
+    def add(*arguments, **options):
+        told.append(arguments[5])
+        found = track(*arguments, **options)
+        elsewhere = found.T_world_camera.copy()
+        elsewhere[0, 3] += 1.0
+        return replace(found, T_world_camera=elsewhere)
+
+    reconstructor._tracker.add = add
+    for image in images[:3]:
+        reconstructor.add(image)
+    reconstructor._state = reconstructor._state._replace(
+        tokens=torch.full_like(reconstructor._state.tokens, torch.nan)
+    )
+    with pytest.raises(ReconstructionError, match='not finite'):
+        reconstructor.add(images[3])
+    reconstructor.add(images[4])
+    (fresh,) = reconstruct([images[4]], network, pose_source='network')
+    np.testing.assert_allclose(told[3], told[2] @ fresh.T_world_camera, atol=1e-5)
+
+
 def test_preparing_ahead_in_another_thread_changes_nothing(images):
     network = build(PRESETS['small'])
     wanted = reconstruct(images, network)

@@ -131,6 +131,7 @@ class Reconstructor:
         self._index = 0
         self._focals = FocalMemory()
         self._last_pose = np.eye(4)
+        self._network_pose = np.eye(4)  # of the last good image, as the tracker was told
         self._spin = np.eye(3)  # rotation of the camera from the image before to the last one
         self._last_tracking = Tracking(status='first')
         self._watch.reset()
@@ -231,7 +232,7 @@ class Reconstructor:
         focal = (focal_from_corner if pinhole else focal_from_points)(prediction.points)
         seen = Seen.download(prediction, focal)
         if not seen.is_sound():
-            self._start_chunk(self._last_pose)
+            self._start_chunk(self._network_pose)
             raise ReconstructionError(
                 'the network’s output is not finite, or fits no camera; the state starts anew'
             )
@@ -297,6 +298,7 @@ class Reconstructor:
         """Count the frame; at a reset it is fed twice, to end one chunk and start the next."""
         self._index += 1
         self._chunk_frames += 1
+        self._network_pose = network_pose
         interval = self._config.reset_interval
         if interval and self._chunk_frames >= interval:
             logger.info('state reset after %d frames', self._chunk_frames)
