@@ -2,6 +2,7 @@ import argparse
 from dataclasses import replace
 import os
 import pickle
+import tarfile
 
 import pytest
 import torch
@@ -142,13 +143,27 @@ def test_a_malicious_pickle_is_refused_and_not_run(as_zip, tmp_path, weights):
     path = tmp_path / 'bad.pth'
     content = {'model': dict(weights), 'args': Malicious(marker)}
     torch.save(content, path, _use_new_zipfile_serialization=as_zip)
-    with pytest.raises(CheckpointError, match='refused'):
+    with pytest.raises(CheckpointError, match='refused') as refusal:
         load_network(path)
     assert not marker.exists()
+    assert f'({os.mkdir.__module__}.mkdir)' in str(refusal.value)
     path.write_bytes(pickle.dumps(Malicious(marker)))
     with pytest.raises(CheckpointError):
         load_network(path)
     assert not marker.exists()
+
+
+def test_no_advice_to_run_what_is_in_a_file(tmp_path):
+    (tmp_path / 'text.pth').write_text('no weights at all')
+    (tmp_path / 'pickle.pth').write_bytes(pickle.dumps(Malicious(tmp_path), protocol=4))
+    with tarfile.open(tmp_path / 'tar.pth', 'w') as archive:
+        for name in ('storages', 'tensors', 'pickle'):
+            archive.addfile(tarfile.TarInfo(name))
+    for name in ('text.pth', 'pickle.pth', 'tar.pth'):
+        with pytest.raises(CheckpointError, match='truncated, or') as refusal:
+            load_network(tmp_path / name)
+        assert 'weights_only' not in str(refusal.value)
+        assert '\n' not in str(refusal.value)
 
 
 def test_missing_folder_or_strange_content(tmp_path):

@@ -43,6 +43,7 @@ _OPTIONAL = {
     'rgb_head': re.compile(r'downstream_head\.(dpt_rgb|rgb_proj)\.'),
 }
 _ALIAS = re.compile(r'(.*\.scratch)\.layer([1-4])_rn\.weight')
+_ASKED = re.compile(r'GLOBAL (\S+)')  # what PyTorch names of a pickle that it refuses
 _SHOWN = 3  # names listed of each kind of mismatch
 
 
@@ -199,15 +200,18 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
                 path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path)
             )
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0] if str(error) else 'not a checkpoint'
+        asked = _ASKED.search(str(error))
+        more = f' ({asked[1]})' if asked else ''
         raise CheckpointError(
-            f'{path}: refused: truncated, or it asks for more than tensors ({reason})'
+            f'{path}: refused: truncated, or it asks for more than tensors{more}'
         ) from error
     except OSError:
         raise
     except Exception as error:
         # Of a damaged pickle the reader raises whatever the bytes lead to.
-        raise CheckpointError(f'{path}: truncated, or not a checkpoint: {error}') from error
+        advice = 'weights_only' in str(error)  # how to run whatever is in the file
+        reason = '' if advice else f': {error}'
+        raise CheckpointError(f'{path}: truncated, or not a checkpoint{reason}') from error
     return _model_of(path, content)
 
 
