@@ -185,7 +185,7 @@ def source(
     kind = arguments['source']
     if kind == 'usb':
         need('usb_cam', 'source:=usb')
-        renamed = [('image_raw', remappings[0][1]), remappings[1]]
+        renamed = renamed_driver('image_raw', 'camera_info', remappings)
         return Node(package='usb_cam', executable='usb_cam_node_exe', remappings=renamed, **common)
     if kind == 'realsense':
         need('realsense2_camera', 'source:=realsense')
@@ -196,6 +196,12 @@ def source(
             namespace='camera',
             # A frame has one parent: that of a camera which is tracked itself is odom.
             parameters=[{'enable_color': True, 'enable_depth': False, 'publish_tf': on_robot}],
+            # Its namespace is not that of the others, so that names have to be absolute.
+            remappings=renamed_driver(
+                '~/color/image_raw',
+                '~/color/camera_info',
+                [(old, absolute(new, arguments['namespace'])) for old, new in remappings],
+            ),
             output='screen',
         )
     if not arguments['input']:
@@ -213,6 +219,23 @@ def source(
         remappings=remappings,
         **common,
     )
+
+
+def renamed_driver(
+    image: str, camera_info: str, remappings: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Return the remappings that let a driver publish to where the node listens."""
+    (_, to_image), (_, to_info) = remappings
+    # Before Kilted image_transport does not derive the compressed topic from the new name.
+    compressed = (f'{image}/compressed', f'{to_image}/compressed')
+    return [(image, to_image), compressed, (camera_info, to_info)]
+
+
+def absolute(topic: str, namespace: str) -> str:
+    """Return the full name of a topic in a namespace."""
+    if topic.startswith('/'):
+        return topic
+    return '/' + '/'.join(filter(None, [*namespace.split('/'), topic]))
 
 
 def need(package: str, argument: str) -> None:

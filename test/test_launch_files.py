@@ -223,3 +223,27 @@ def test_a_parameter_file_that_is_missing_starts_nothing(camera, monkeypatch, tm
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RuntimeError, match=f'params:={name}'):
         camera(params=name)
+
+
+@pytest.mark.parametrize('namespace', ['', 'robot', '/robot'])
+@pytest.mark.parametrize('image', ['', 'front/image', '/front/image'])
+@pytest.mark.parametrize('source', ['usb', 'realsense'])
+def test_a_driver_sends_images_where_the_node_listens(camera, source, image, namespace):
+    started = camera(source=source, image=image, namespace=namespace)
+    node, driver = started.values()
+    names = {
+        'usb': ('image_raw', 'camera_info'),
+        'realsense': ('~/color/image_raw', '~/color/camera_info'),
+    }[source]
+
+    def full(start, topic):
+        within = '/' + start.namespace.strip('/')
+        return topic if topic.startswith('/') else f'{within.rstrip("/")}/{topic}'
+
+    sent = {old: full(driver, new) for old, new in driver.remappings}
+    heard = {old: full(node, new) for old, new in node.remappings}
+    assert sent == {
+        names[0]: heard['image'],
+        f'{names[0]}/compressed': f'{heard["image"]}/compressed',
+        names[1]: heard['camera_info'],
+    }

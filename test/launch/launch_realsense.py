@@ -26,6 +26,7 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import StaticTransformBroadcaster
 
 PATIENCE = 120.0  # seconds
+IMAGES = {'': '', 'base_link': 'front/image'}  # topics that are asked for, by base_frame
 DRIVER = '''\
 #!/usr/bin/env python3
 """Publishes images and transforms as realsense2_camera does."""
@@ -34,7 +35,7 @@ import time
 
 from geometry_msgs.msg import TransformStamped
 import rclpy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster
 
@@ -61,6 +62,7 @@ if node.declare_parameter('publish_tf', True).value:
         transform(color, OPTICAL, (-0.5, 0.5, -0.5, 0.5)),
     ])
 images = node.create_publisher(Image, '~/color/image_raw', 10)
+infos = node.create_publisher(CameraInfo, '~/color/camera_info', 10)
 try:
     while True:
         for frame in open_sequence(os.environ['RECORDING']):
@@ -85,13 +87,17 @@ def install_driver() -> None:
     os.environ['AMENT_PREFIX_PATH'] = f'{prefix}:{os.environ["AMENT_PREFIX_PATH"]}'
 
 
-@launch_testing.parametrize('base_frame', ['', 'base_link'])
+@launch_testing.parametrize('base_frame', list(IMAGES))
 def generate_test_description(base_frame: str) -> LaunchDescription:
     install_driver()
     launch_file = Path(get_package_share_directory('ttt3r_ros')) / 'launch' / 'camera.launch.py'
     camera = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(launch_file)),
-        launch_arguments={'source': 'realsense', 'base_frame': base_frame}.items(),
+        launch_arguments={
+            'source': 'realsense',
+            'base_frame': base_frame,
+            'image': IMAGES[base_frame],
+        }.items(),
     )
     return LaunchDescription(
         [
@@ -144,6 +150,12 @@ class TestRunning(unittest.TestCase):
             'camera_color_optical_frame': {'camera_color_frame'},
         }
         assert self.parents == ours | (driver if base_frame else {}), self.parents
+        topic = '/front/camera_info' if base_frame else '/camera/camera/color/camera_info'
+        ends = [
+            *self.node.get_publishers_info_by_topic(topic),
+            *self.node.get_subscriptions_info_by_topic(topic),
+        ]
+        assert {end.node_name for end in ends} == {'camera', 'ttt3r'}
 
 
 @launch_testing.post_shutdown_test()
