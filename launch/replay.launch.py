@@ -85,7 +85,8 @@ def started(context: LaunchContext) -> list[IncludeLaunchDescription | ExecutePr
 
 def bag_player(value: dict[str, str]) -> ExecuteProcess:
     command = ['ros2', 'bag', 'play', value['bag'], '--clock', '100', '--rate', value['rate']]
-    command += ['--delay', value['delay']]
+    if float(value['delay']) > 0:  # ros2 bag refuses 0
+        command += ['--delay', value['delay']]
     if value['loop'] == 'true':
         command.append('--loop')
     return ExecuteProcess(cmd=command, output='screen')

@@ -5,6 +5,7 @@ test/launch runs the same files for real, where launch is installed.
 """
 
 from importlib import util
+from itertools import pairwise
 from pathlib import Path
 import sys
 from types import ModuleType, SimpleNamespace
@@ -163,6 +164,12 @@ def test_a_bag_is_played_as_the_parameter_file_says(replay):
     passed, player = replay(rosbag=True)
     assert (passed['image_transport'], passed['use_sim_time']) == ('', 'true')
     assert player.cmd[:4] == ['ros2', 'bag', 'play', '/bag']
+
+
+@pytest.mark.parametrize(('delay', 'given'), [('2.5', ['2.5']), ('0', []), ('0.0', [])])
+def test_a_delay_of_nothing_is_left_out_for_ros2_bag_refuses_it(replay, delay, given):
+    _, player = replay(rosbag=True, delay=delay)
+    assert [value for flag, value in pairwise(player.cmd) if flag == '--delay'] == given
 
 
 @pytest.mark.parametrize(('given', 'sent'), [('', 'raw'), ('raw', 'raw'), ('compressed',) * 2])
