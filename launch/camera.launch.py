@@ -113,7 +113,7 @@ def nodes(context: LaunchContext) -> list[Node]:
         )
     ]
     if arguments['source'] != 'topic':
-        on_robot = bool(arguments['base_frame']) or sets(params, 'base_frame')
+        on_robot = bool(arguments['base_frame'] or said(params, 'base_frame'))
         started.append(source(arguments, remappings, common, on_robot=on_robot))
     if arguments['rviz'] == 'true':
         started.append(rviz(arguments, params, common))
@@ -130,18 +130,19 @@ def params_file(name: str) -> str:
     return str(path)
 
 
-def sets(params: str, name: str) -> bool:
-    """Tell whether a parameter file sets one of the node, and not to false or empty."""
+def said(params: str, name: str) -> object:
+    """Return what a parameter file says of one of the node; None where it is false or empty."""
     trees = [('', yaml.safe_load(Path(params).read_text()))]
     while trees:
         node, tree = trees.pop()
         if not isinstance(tree, dict):
             continue
         ours = node.rpartition('/')[2] in (NODE, '*', '**')
-        if ours and (tree.get('ros__parameters') or {}).get(name):
-            return True
+        value = (tree.get('ros__parameters') or {}).get(name)
+        if ours and value:
+            return value
         trees += tree.items()
-    return False
+    return None
 
 
 def overrides(arguments: dict[str, str]) -> list[dict[str, ParameterValue]]:
@@ -155,16 +156,16 @@ def overrides(arguments: dict[str, str]) -> list[dict[str, ParameterValue]]:
 
 
 def rviz(arguments: dict[str, str], params: str, common: dict[str, str]) -> Node:
-    """Return RViz with our layout, which takes time from where the node takes it."""
+    """Return RViz with our layout, and with time and the frame of the map as the node has them."""
     need('rviz2', 'rviz:=true')
     layout = Path(get_package_share_directory(PACKAGE)) / 'config' / 'ttt3r.rviz'
-    sim_time = arguments['use_sim_time'] == 'true'
-    if not arguments['use_sim_time']:
-        sim_time = sets(params, 'use_sim_time')
+    given = arguments['use_sim_time']
+    sim_time = given == 'true' if given else bool(said(params, 'use_sim_time'))
+    frame = f'{said(params, "frame_prefix") or ""}{said(params, "map_frame") or "map"}'
     return Node(
         package='rviz2',
         executable='rviz2',
-        arguments=['-d', str(layout)],
+        arguments=['-d', str(layout), '-f', frame],
         parameters=[{'use_sim_time': sim_time}],
         **common,
     )

@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from test_architecture import ROOT
+import yaml
 
 STAND_INS = {
     'launch': ['LaunchContext', 'LaunchDescription'],
@@ -158,6 +159,21 @@ def test_the_node_listens_to_what_the_player_sends(camera, given, sent):
 def test_rviz_takes_time_from_where_the_node_takes_it(camera, params, file, argument, simulated):
     started = camera(rviz='true', params=params(file), use_sim_time=argument)
     assert set_by(started['rviz2']) == {'use_sim_time': str(simulated)}
+
+
+@pytest.mark.parametrize(
+    ('said', 'frame'),
+    [
+        ('', 'map'),
+        ('frame_prefix: left/', 'left/map'),
+        ('map_frame: world', 'world'),
+        ('{map_frame: world, frame_prefix: left/}', 'left/world'),
+    ],
+)
+def test_rviz_shows_the_frame_of_the_map(camera, params, said, frame):
+    started = camera(rviz='true', params=params(f'/**:\n  ros__parameters:\n    {said}'))
+    assert started['rviz2'].arguments[2:] == ['-f', frame]
+    assert yaml.safe_load(Path(started['rviz2'].arguments[1]).read_text())
 
 
 def test_a_bag_is_played_as_the_parameter_file_says(replay):
