@@ -1,9 +1,13 @@
 """A reconstructor that knows the answer: a flat wall that a camera moves along."""
 
+import argparse
+from dataclasses import replace
 from functools import partial
+import weakref
 
 import numpy as np
 
+from ttt3r_ros.cli import demo
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import from_translation_quat
@@ -32,6 +36,34 @@ def wall_recording(count=6, ordered=True):
         for index in range(count)
     ]
     return FrameList('wall', frames, ordered=ordered, intrinsics=CAMERA)
+
+
+def demo_arguments(*given):
+    """Parse what follows `ttt3r demo`."""
+    parser = argparse.ArgumentParser()
+    demo.add_arguments(parser)
+    return parser.parse_args([str(part) for part in given])
+
+
+class Film(FrameList):
+    """
+    A recording whose frames are made as it is read.
+
+    :param frames: what they are copies of
+    """
+
+    def __init__(self, frames):
+        super().__init__('film', list(frames), intrinsics=CAMERA)
+        self.most = 0  # frames that were in memory at a time
+
+    def __iter__(self):
+        made = []
+        for kept in super().__iter__():
+            frame = replace(kept)
+            made.append(weakref.ref(frame))
+            self.most = max(self.most, sum(known() is not None for known in made))
+            yield frame
+            del frame
 
 
 class Simulation:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
+from simulated import Film, demo_arguments
 
+from ttt3r_ros.cli import demo
 from ttt3r_ros.cli.demo import Traffic
 from ttt3r_ros.cli.outcome import Outcome, read_outcome, write_outcome
 from ttt3r_ros.cli.processes import RosProcesses
@@ -52,7 +54,7 @@ def test_outcome_is_measured_against_the_ground_truth_and_drawn(tmp_path):
         points=np.zeros((7, 3), np.float32),
         colors=np.zeros((7, 3), np.uint8),
     )
-    text = '\n'.join(write_outcome(tmp_path, 'a test', frames, outcome))
+    text = '\n'.join(write_outcome(tmp_path, 'a test', frames.values(), outcome))
     assert 'ATE 0.000 m' in text
     assert 'AbsRel 0.000' in text
     assert np.loadtxt(tmp_path / 'trajectory.txt').shape == (5, 8)
@@ -60,9 +62,24 @@ def test_outcome_is_measured_against_the_ground_truth_and_drawn(tmp_path):
     assert (tmp_path / 'summary.png').is_file()
 
 
+def test_frames_are_not_kept(tmp_path):
+    film = Film(frame(index, (24, 40)) for index in range(20))
+    stamps = [index * 10**9 for index in range(20)]
+    small = np.ones((12, 16), np.float32)
+    outcome = Outcome(
+        poses={stamp: np.eye(4) for stamp in stamps},
+        depths=dict.fromkeys(stamps, small),
+        confidences=dict.fromkeys(stamps, small),
+    )
+    given = demo_arguments('film.mp4', '--out', tmp_path, '--max-frames', '15')
+    write_outcome(tmp_path, 'a test', demo._played_frames(given, film), outcome)
+    assert film.most <= 2
+    assert len(np.loadtxt(tmp_path / 'trajectory.txt')) == 15
+
+
 def test_nothing_came_out(tmp_path):
     with pytest.raises(DatasetError, match='no pose'):
-        write_outcome(tmp_path, 'a test', {0: frame(0, (4, 4))}, Outcome())
+        write_outcome(tmp_path, 'a test', [frame(0, (4, 4))], Outcome())
 
 
 def test_outcome_is_read_back_from_a_bag(tmp_path):

@@ -1,19 +1,11 @@
-import argparse
-
 import pytest
-from simulated import wall_recording
+from simulated import demo_arguments, wall_recording
 
 from ttt3r_ros.cli import demo
 from ttt3r_ros.cli.folders import make_room_for_bag, mark_bag
 from ttt3r_ros.cli.main import main
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.io.bag_writer import write_bag
-
-
-def arguments(*given):
-    parser = argparse.ArgumentParser()
-    demo.add_arguments(parser)
-    return parser.parse_args([str(part) for part in given])
 
 
 @pytest.mark.parametrize('recording', ['bag', 'bag/bag.mcap', '.', 'link', '../session/bag'])
@@ -35,7 +27,7 @@ def test_a_demo_does_not_remove_the_recording_that_it_reads(tmp_path, capsys, re
 def test_a_bag_of_another_origin_is_not_replaced(tmp_path):
     write_bag(tmp_path / 'bag', wall_recording(2))
     with pytest.raises(DatasetError, match='not written by ttt3r demo'):
-        demo.run(arguments('synthetic:1:1', '--out', tmp_path))
+        demo.run(demo_arguments('synthetic:1:1', '--out', tmp_path))
     assert (tmp_path / 'bag/metadata.yaml').is_file()
 
 
@@ -48,6 +40,6 @@ def test_the_bag_of_an_earlier_demo_is_replaced_even_if_it_failed(tmp_path, monk
     monkeypatch.setattr(demo, '_play', fail)
     for _ in range(2):
         with pytest.raises(Ttt3rError, match='the node failed'):
-            demo.run(arguments('synthetic:1:1', '--out', tmp_path / 'new'))
+            demo.run(demo_arguments('synthetic:1:1', '--out', tmp_path / 'new'))
     make_room_for_bag(tmp_path / 'new/bag', 'synthetic:1:1')
     assert not (tmp_path / 'new/bag').exists()

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 import pytest
-from simulated import CAMERA, WALL, Simulation, pose, wall_recording
+from simulated import CAMERA, WALL, Film, Simulation, pose, wall_recording
 
 from ttt3r_ros.cli import reconstruct as command
 from ttt3r_ros.cli.reconstruct import camera_chooser, reconstruct
@@ -138,6 +138,12 @@ def test_an_early_end_leaves_the_results_so_far(tmp_path, caplog, end):
     for name in ('points.ply', 'intrinsics.json', 'summary.png'):
         assert (tmp_path / name).is_file()
     assert f'the results of the first 4 frames are in {tmp_path}' in caplog.text
+
+
+def test_frames_are_not_kept(tmp_path):
+    film = Film(wall_recording(12))
+    reconstruct(film, Simulation(), tmp_path, CONFIG)
+    assert film.most <= 2
 
 
 def test_an_early_end_before_the_first_frame_is_the_only_error(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 import json
@@ -144,8 +145,7 @@ def _play(arguments: argparse.Namespace, sequence: Sequence, folder: Path, bag: 
     )
 
 
-def _played_frames(arguments: argparse.Namespace, sequence: Sequence) -> dict[int, Frame]:
-    """Return the frames that were played, by stamp in nanoseconds."""
+def _played_frames(arguments: argparse.Namespace, sequence: Sequence) -> Iterable[Frame]:
+    """Read the frames that were played once more, one at a time."""
     chosen = islice(sequence, 0, None, arguments.stride)
-    frames = islice(chosen, arguments.max_frames or None)
-    return {round(frame.stamp * 1e9): frame for frame in frames}
+    return islice(chosen, arguments.max_frames or None)

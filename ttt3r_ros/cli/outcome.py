@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,37 +64,31 @@ def read_outcome(bag: Path) -> Outcome:
     return outcome
 
 
-def write_outcome(
-    folder: Path, name: str, frames: Mapping[int, Frame], outcome: Outcome
-) -> list[str]:
+def write_outcome(folder: Path, name: str, frames: Iterable[Frame], outcome: Outcome) -> list[str]:
     """
     Write `points.ply`, `trajectory.txt` and `summary.png`; measure where there is ground truth.
 
     :param folder: for the files
     :param name: of the recording
-    :param frames: that were played, by stamp in nanoseconds
+    :param frames: that were played; read once, and not kept
     :param outcome: what the node said about them
     :return: the results in words
     :raises DatasetError: if nothing came out
     """
-    stamps = [stamp for stamp in frames if stamp in outcome.poses]
-    if not stamps:
+    accuracy, columns = Accuracy(), []
+    found: dict[int, Transform] = {}
+    shown = _chosen_for_picture(outcome)
+    for frame in frames:
+        stamp = round(frame.stamp * 1e9)
+        if stamp in outcome.poses and stamp not in found:
+            found[stamp] = outcome.poses[stamp]
+            accuracy.add_pose(found[stamp], frame.T_world_camera)
+            columns += _compare_depth(frame, stamp, outcome, accuracy, show=stamp in shown)
+    if not found:
         raise DatasetError('no pose came out of the node')
     write_ply(folder / 'points.ply', outcome.points, outcome.colors, 'metres; map frame, z up')
-    poses = np.array([outcome.poses[stamp] for stamp in stamps])
-    write_tum(folder / 'trajectory.txt', np.array(stamps) / 1e9, poses)
-    accuracy, columns = Accuracy(), []
-    shown = np.unique(np.linspace(0, len(stamps) - 1, _COLUMNS).round().astype(int)).tolist()
-    for position, stamp in enumerate(stamps):
-        frame, depth = frames[stamp], outcome.depths.get(stamp)
-        accuracy.add_pose(outcome.poses[stamp], frame.T_world_camera)
-        truth = None if depth is None else _true_depth(frame, depth.shape)
-        if depth is not None and truth is not None:
-            accuracy.add_depth(depth, truth)
-        if position in shown and depth is not None and stamp in outcome.confidences:
-            columns.append(
-                ShownFrame(frame.index, frame.image(), depth, outcome.confidences[stamp], truth)
-            )
+    poses = np.array(list(found.values()))
+    write_tum(folder / 'trajectory.txt', np.array(list(found)) / 1e9, poses)
     lines = [f'{len(outcome.points)} points in the map', *accuracy.lines()]
     T_first_map = inverse(poses[0])  # the picture is drawn as the first camera saw the world
     seen = SeenMap(
@@ -106,6 +100,29 @@ def write_outcome(
     if columns:
         draw_summary(folder / 'summary.png', name, '\n'.join(lines), columns, seen)
     return lines
+
+
+def _chosen_for_picture(outcome: Outcome) -> set[int]:
+    """Choose the stamps of some frames from the first to the last."""
+    stamps = sorted(outcome.poses)
+    positions = np.linspace(0, len(stamps) - 1, _COLUMNS).round().astype(int).tolist()
+    return {stamps[position] for position in positions if stamps}
+
+
+def _compare_depth(
+    frame: Frame, stamp: int, outcome: Outcome, accuracy: Accuracy, *, show: bool
+) -> list[ShownFrame]:
+    """Measure the depth of a frame, and return the frame if it shall be shown and can be."""
+    depth = outcome.depths.get(stamp)
+    if depth is None:
+        return []
+    truth = _true_depth(frame, depth.shape)
+    if truth is not None:
+        accuracy.add_depth(depth, truth)
+    if not show or stamp not in outcome.confidences:
+        return []
+    confidence = outcome.confidences[stamp]
+    return [ShownFrame(frame.index, frame.image(), depth, confidence, truth)]
 
 
 def _move(

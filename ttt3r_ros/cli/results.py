@@ -60,7 +60,8 @@ class Results:
     def __init__(self, folder: Path, config: OutputConfig, shown: frozenset[int]) -> None:
         self._folder, self._config, self._shown = folder, config, shown
         self._map = VoxelMap(config.voxel_size, config.max_map_points)
-        self._frames: list[Frame] = []
+        self._indices: list[int] = []
+        self._stamps: list[float] = []
         self._poses: list[Transform] = []
         self._cameras: list[Intrinsics] = []
         self._columns: list[ShownFrame] = []
@@ -90,7 +91,9 @@ class Results:
         :param seconds: that it took
         """
         self._seconds += seconds
-        self._frames.append(frame)
+        # Not the frame, which may hold its image.
+        self._indices.append(frame.index)
+        self._stamps.append(frame.stamp)
         self._poses.append(view.T_world_camera)
         self._cameras.append(view.mapping.to_input(view.intrinsics))
         kept = self._kept(view)
@@ -123,12 +126,11 @@ class Results:
         assert self._last is not None, 'no frame was added'
         points, colors = self._map.points()
         poses = np.array(self._poses)
-        stamps = [frame.stamp for frame in self._frames]
         comment = 'metres; x right, y down, z ahead of the first camera'
         write_ply(self._folder / 'points.ply', points, colors, comment)
-        write_tum(self._folder / 'trajectory.txt', stamps, poses)
-        indices = [frame.index for frame in self._frames]
-        write_intrinsics(self._folder / 'intrinsics.json', indices, stamps, self._cameras)
+        write_tum(self._folder / 'trajectory.txt', self._stamps, poses)
+        path = self._folder / 'intrinsics.json'
+        write_intrinsics(path, self._indices, self._stamps, self._cameras)
         lines = [
             f'{self._frames_in_words()}, {len(points)} points, {self._focal()}',
             *self._accuracy.lines(),
