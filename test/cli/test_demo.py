@@ -6,7 +6,7 @@ from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
 from simulated import Film, demo_arguments
 
-from ttt3r_ros.cli import demo
+from ttt3r_ros.cli import demo, processes
 from ttt3r_ros.cli.demo import Traffic
 from ttt3r_ros.cli.outcome import Outcome, read_outcome, write_outcome
 from ttt3r_ros.cli.processes import RosProcesses
@@ -34,6 +34,18 @@ def test_traffic_without_results():
     assert Traffic({1: 1}, {'odometry': [], 'points': []}).lines() == [
         'frames: 1 in, 0 out, 1 dropped'
     ]
+
+
+def test_more_results_than_images_are_those_of_another_node():
+    received = {'odometry': [(1, 2), (1, 3)], 'points': []}
+    with pytest.raises(Ttt3rError, match='2 poses came for 1 images: another node'):
+        Traffic({1: 1}, received).lines()
+
+
+def test_a_demo_that_finds_no_free_domain_says_so(monkeypatch):
+    monkeypatch.setattr(processes, '_TRIED', 0)
+    with pytest.raises(Ttt3rError, match='no ROS domain was found free'):
+        processes.find_free_domain()
 
 
 def frame(index: int, shape: tuple[int, int]) -> Frame:
@@ -99,7 +111,7 @@ def test_outcome_is_read_back_from_a_bag(tmp_path):
 
 
 def test_a_process_that_fails_is_named_with_what_it_said(tmp_path):
-    with RosProcesses(tmp_path) as processes:
-        processes.start('no_such_module', {})
+    with RosProcesses(tmp_path, 1) as started:
+        started.start('no_such_module', {})
         with pytest.raises(Ttt3rError, match='no_such_module'):
-            processes.wait_for_word('no_such_module', 'ready', 60)
+            started.wait_for_word('no_such_module', 'ready', 60)

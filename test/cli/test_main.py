@@ -102,7 +102,7 @@ from ttt3r_ros.cli.processes import RosProcesses
 
 def run(arguments):
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
-        with RosProcesses(Path(folder)) as processes:
+        with RosProcesses(Path(folder), 1) as processes:
             processes.start('topic_recorder', {'bag': f'{folder}/bag'})
             print(processes._running['topic_recorder'].pid, flush=True)
             time.sleep(60)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from ttt3r_ros.cli.folders import make_room_for_bag, mark_bag
 from ttt3r_ros.cli.inputs import SYNTHETIC, add_input_arguments, open_input
 from ttt3r_ros.cli.outcome import read_outcome, write_outcome
-from ttt3r_ros.cli.processes import RosProcesses
+from ttt3r_ros.cli.processes import RosProcesses, find_free_domain
 from ttt3r_ros.cli.usage import real_number, whole_number
+from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.io.bag_writer import IMAGE_TOPIC, write_bag
 from ttt3r_ros.io.frames import Frame, Sequence
 
@@ -41,9 +42,19 @@ class Traffic:
     received: dict[str, list[tuple[int, int]]]
 
     def lines(self) -> list[str]:
-        """Say it in words."""
+        """
+        Say it in words.
+
+        :raises Ttt3rError: if more came out than went in
+        """
         count = len(self.received['odometry'])
-        lines = [f'frames: {len(self.played)} in, {count} out, {len(self.played) - count} dropped']
+        dropped = len(self.played) - count
+        if dropped < 0:
+            raise Ttt3rError(
+                f'{count} poses came for {len(self.played)} images: another node publishes on '
+                'this ROS domain; choose another --domain'
+            )
+        lines = [f'frames: {len(self.played)} in, {count} out, {dropped} dropped']
         if count:
             last = max(time for _, time in self.received['odometry'])
             seconds = (last - min(self.played.values())) / 1e9
@@ -87,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--domain', type=whole_number(0, 232), default=0, metavar='ID',
-        help='ROS domain, to watch with RViz (default: any)',
+        help='ROS domain, to watch with RViz (default: one on which nothing else is seen)',
     )  # fmt: skip
 
 
@@ -128,8 +139,9 @@ def _play(arguments: argparse.Namespace, sequence: Sequence, folder: Path, bag: 
         write_bag(folder / 'input', sequence, camera=sequence.intrinsics)
         player |= {'input': str(folder / 'input'), 'topic': IMAGE_TOPIC}
     queue = 0 if arguments.rate else _QUEUE
-    with RosProcesses(folder, arguments.domain) as processes:
-        print(f'node, player and recorder talk on ROS domain {processes.domain}')
+    domain = arguments.domain or find_free_domain()
+    with RosProcesses(folder, domain) as processes:
+        print(f'node, player and recorder talk on ROS domain {domain}')
         node = {'weights': arguments.weights, 'input_queue': queue}
         processes.start('main', node, arguments.parameters)
         processes.start('topic_recorder', {'bag': str(bag), 'log': str(received)})

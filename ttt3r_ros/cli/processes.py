@@ -16,7 +16,24 @@ from types import TracebackType
 from ttt3r_ros.errors import Ttt3rError
 
 _DOMAINS = range(1, 102)  # those whose ports no system uses otherwise
+_TRIED = 6  # of them, until one is free
+_HERE = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 _TAIL = 2000  # characters of a log that are shown
+
+
+def find_free_domain() -> int:
+    """
+    Find a ROS domain on which no other node or topic of this machine is seen.
+
+    :raises Ttt3rError: if there is none among those tried
+    """
+    tried = random.SystemRandom().sample(_DOMAINS, _TRIED)
+    command = [sys.executable, '-m', 'ttt3r_ros.node.free_domain', *map(str, tried)]
+    environment = {**os.environ, **_HERE}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Ttt3rError(f'no ROS domain was found free; choose one by --domain\n{done.stderr}')
+    return int(done.stdout)
 
 
 class RosProcesses:
@@ -24,18 +41,13 @@ class RosProcesses:
     Starts processes and ends them all when the block is left.
 
     :param logs: folder for what they say, one file each
-    :param domain: ROS domain; 0: any, so that nothing else that runs here disturbs
+    :param domain: ROS domain on which they talk
     """
 
-    def __init__(self, logs: Path, domain: int = 0) -> None:
+    def __init__(self, logs: Path, domain: int) -> None:
         self._logs = logs
-        self.domain = domain or random.SystemRandom().choice(_DOMAINS)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._environment = {
-            **os.environ,
-            'ROS_DOMAIN_ID': str(self.domain),
-            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        }
+        self._environment = {**os.environ, **_HERE, 'ROS_DOMAIN_ID': str(domain)}
 
     def __enter__(self) -> RosProcesses:
         return self
