@@ -75,6 +75,14 @@ def test_noise_shows_nothing(images, deviation):
     assert not shows_nothing(grainy.clip(0, 255).astype(np.uint8))
 
 
+@pytest.mark.parametrize('channel', [0, 1, 2])
+def test_a_scene_under_coloured_light_is_seen(images, channel):
+    for image in images:
+        coloured = np.zeros_like(image)
+        coloured[..., channel] = image[..., channel]
+        assert not shows_nothing(coloured)
+
+
 def test_what_is_usual_is_not_learnt_from_what_is_lost():
     watch = ConfidenceWatch()
     usual, low = np.full((2, 2), 1.03, np.float32), np.full((2, 2), 1.004, np.float32)

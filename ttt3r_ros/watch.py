@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST_CONTRAST = 8  # levels of green between the darkest and the brightest twentieth
+_LEAST_CONTRAST = 8  # levels of a colour between the darkest and the brightest twentieth
 _LEAST_LIKENESS = 0.3  # of neighbouring pixels; rooms and recordings have 0.87 and more, noise 0.1
 _FRAMES = 60  # whose confidence is taken as usual
 _LEAST = 10  # of them, before anything can be called unusual
@@ -18,18 +18,25 @@ def shows_nothing(image: NDArray[np.uint8]) -> bool:
     """
     Tell a covered, dark or blinded camera by its lack of contrast, and a broken one by its noise.
 
+    One colour of three that shows something is enough.
+
     :param image: RGB as the network sees it [h, w, 3]
     """
-    low, high = np.percentile(image[..., 1], [5, 95])
-    return bool(high - low < _LEAST_CONTRAST) or _likeness(image) < _LEAST_LIKENESS
+    # green first, which nearly always tells; under coloured light another one may
+    return all(_is_plain_or_noise(image[..., channel]) for channel in (1, 0, 2))
 
 
-def _likeness(image: NDArray[np.uint8]) -> float:
+def _is_plain_or_noise(channel: NDArray[np.uint8]) -> bool:
+    low, high = np.percentile(channel, [5, 95])
+    return bool(high - low < _LEAST_CONTRAST) or _likeness(channel) < _LEAST_LIKENESS
+
+
+def _likeness(channel: NDArray[np.uint8]) -> float:
     """Return the correlation of each pixel with its neighbour, along rows or columns."""
-    green = image[..., 1].astype(np.float32)
-    green -= green.mean()
-    along = ((green[:, 1:] * green[:, :-1]).mean(), (green[1:] * green[:-1]).mean())
-    return float(max(along) / max(green.var(), 1e-6))
+    values = channel.astype(np.float32)
+    values -= values.mean()
+    along = ((values[:, 1:] * values[:, :-1]).mean(), (values[1:] * values[:-1]).mean())
+    return float(max(along) / max(values.var(), 1e-6))
 
 
 class ConfidenceWatch:
