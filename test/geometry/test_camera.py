@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ttt3r_ros.geometry.camera import (
+    FocalMemory,
     ImageMapping,
     Intrinsics,
     focal_from_corner,
@@ -66,3 +67,42 @@ def test_the_focal_length_of_a_pinhole_is_told_by_one_pixel():
     points = torch.from_numpy(camera.rays() * depth)[None]
     assert focal_from_corner(points).item() == pytest.approx(27.5, rel=1e-6)
     assert focal_from_points(points).item() == pytest.approx(27.5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('size', 'same'),
+    [
+        ((640, 480), True),
+        ((320, 240), True),
+        ((1279, 959), True),
+        ((53, 40), True),  # 53.3 x 40
+        ((640, 479), False),
+        ((480, 640), False),
+        ((480, 480), False),
+        ((1280, 720), False),
+    ],
+)
+def test_the_shape_of_images_outlives_scaling_alone(size, same):
+    one, other = Intrinsics.centred(640, 480, 500.0), Intrinsics.centred(*size, 500.0)
+    assert one.has_shape_of(other) == other.has_shape_of(one) == same
+
+
+def test_the_memory_of_the_focal_length_follows_scaling_but_no_other_shape():
+    memory = FocalMemory()
+    unknown = Intrinsics.centred(64, 48, 40.0)
+    assert memory.smooth(unknown, learn=False) == unknown
+    assert memory.spread == 0.0
+    for focal in (500.0, 550.0, 600.0):
+        smooth = memory.smooth(Intrinsics.centred(640, 480, focal), learn=True)
+    assert smooth.fx == pytest.approx(550.0)
+    spread = memory.spread
+    assert spread > 0.05
+    half = Intrinsics(320, 240, 100.0, 110.0, 150.0, 110.0)
+    smooth = memory.smooth(half, learn=False)
+    assert (smooth.fx, smooth.fy) == pytest.approx((275.0, 302.5))
+    assert (smooth.cx, smooth.cy) == (150.0, 110.0)
+    portrait = Intrinsics.centred(480, 640, 700.0)
+    assert memory.smooth(portrait, learn=False) == portrait
+    assert memory.spread == spread  # what does not count changes nothing
+    assert memory.smooth(portrait, learn=True).fx == pytest.approx(700.0)
+    assert memory.spread == 0.0

@@ -296,6 +296,37 @@ def test_a_new_image_size_goes_on_with_the_network(film):
     assert np.isfinite(found.T_world_camera).all()
 
 
+@pytest.mark.parametrize('calibrated', [False, True])
+def test_only_a_known_camera_finds_its_place_in_images_of_another_shape(film, calibrated):
+    """The middle of an image has the same focal length, but not the one that was learnt."""
+    poses, frames = film
+    track = tracker()
+    for image, depth in frames[:12]:
+        before = feed(track, image, depth, guess=1.0 if calibrated else 1.1)
+    track.finish()
+    width = 180
+    mapping = ImageMapping(width, HEIGHT, width // 4, HEIGHT // 4, 0.25, 0.25, 0, 0)
+    camera = Intrinsics.centred(width, HEIGHT, CAMERA.fx)
+    left = (WIDTH - width) // 2
+    image = np.ascontiguousarray(frames[4][0][:, left : left + width])
+    points = small_points(frames[4][1])[:, left // 4 : (left + width) // 4]
+    moved = np.eye(4)
+    moved[0, 3] = 0.4
+    given = (points, np.ones(points.shape[:2], np.float32), mapping)
+    found = track.add(image, *given, camera, moved, calibrated=calibrated)
+    if calibrated:
+        assert found.status == 'tracked'
+        assert np.abs(found.T_world_camera - poses[4]).max() < 0.05
+        return
+    assert found.status == 'network'
+    expected = before.T_world_camera @ moved
+    np.testing.assert_allclose(found.T_world_camera, expected, atol=2e-2)
+    assert found.focal_scale == tracker().focal_scale(image, camera)
+    again = track.add(image, *given, camera, moved, calibrated=calibrated)
+    assert again.status == 'tracked'
+    np.testing.assert_allclose(again.T_world_camera, found.T_world_camera, atol=5e-3)
+
+
 def test_images_larger_than_the_limit_give_the_same_path():
     poses = handheld(12)
     large = Intrinsics.centred(640, 480, 560.0)

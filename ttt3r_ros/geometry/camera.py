@@ -44,6 +44,12 @@ class Intrinsics:
         """Return the same camera with a focal length that is so many times as long."""
         return replace(self, fx=self.fx * factor, fy=self.fy * factor)
 
+    def has_shape_of(self, other: Intrinsics) -> bool:
+        """Whether the images are as those of another camera, but for their scale."""
+        difference = abs(self.width * other.height - other.width * self.height)
+        # sides are rounded to whole pixels
+        return 2 * difference <= max(self.width + self.height, other.width + other.height)
+
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """
         Project camera-frame points.
@@ -131,9 +137,14 @@ class ImageMapping:
 
 
 class FocalMemory:
-    """Smooths an estimated focal length over the images of a camera, which may be scaled."""
+    """
+    Smooths an estimated focal length over the images of a camera, which may be scaled.
+
+    Images of another shape come from another camera, of which nothing is known yet.
+    """
 
     def __init__(self) -> None:
+        self._last: Intrinsics | None = None  # that was learnt from
         self._log_focals: deque[float] = deque(maxlen=_FOCAL_FRAMES)  # of parts of the longer side
 
     @property
@@ -149,10 +160,13 @@ class FocalMemory:
         :param learn: whether that image counts; before the first, the camera stays as it is
         """
         longest = max(camera.width, camera.height)
+        if self._last is None or not camera.has_shape_of(self._last):
+            if not learn:
+                return camera
+            self._log_focals.clear()
         if learn:
+            self._last = camera
             self._log_focals.append(float(np.log(camera.fx / longest)))
-        if not self._log_focals:
-            return camera
         focal = longest * float(np.exp(np.median(self._log_focals)))
         return replace(camera, fx=focal, fy=focal * camera.fy / camera.fx)
 

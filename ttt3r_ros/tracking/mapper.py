@@ -73,12 +73,15 @@ class Mapper:
 
     def __init__(self, config: TrackerConfig) -> None:
         self._config = config
-        self._places = Places()
         self._sharpness = 0.0  # mean of the keyframes
         self.landmarks = LandmarkMap(np.eye(4))
-        self.focal = FocalEstimate()
+        self.forget_camera()
         self.shutter = ShutterEstimate(config.rolling_shutter)
         self._due: _Keyframe | None = None
+
+    def forget_camera(self) -> None:
+        """Forget the focal length, and the places that were seen with it."""
+        self._places, self.focal = Places(), FocalEstimate()
 
     def start(self, frame: TrackingFrame, T_camera_world: Transform, log_scale: float) -> None:
         """

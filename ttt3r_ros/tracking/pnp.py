@@ -113,6 +113,7 @@ class PnpTracker:
     def reset(self) -> None:
         """Forget everything: the next image is the first."""
         self._mapper = Mapper(self._config)
+        self._camera: Intrinsics | None = None  # of the last image
         self._frame: TrackingFrame | None = None  # the last whose pose is known
         self._network_pose: Transform = np.eye(4)  # of that frame
         self._T_camera_world: Transform = np.eye(4)
@@ -149,6 +150,7 @@ class PnpTracker:
         check_image(image, mapping)
         size = self._config.image_size
         self._focal_scale = 1.0 if calibrated else self.focal_scale(image, camera)
+        self._camera = camera
         camera = camera.zoomed(self._focal_scale)
         frame = TrackingFrame.prepare(image, points, confidence, mapping, camera, size)
         if self._frame is None:
@@ -175,12 +177,17 @@ class PnpTracker:
         """
         Say what an estimated focal length is to be multiplied by, before `add` has the image.
 
-        The first image is looked at for straight lines; others come with keyframes.
+        The first image is looked at for straight lines; others come with keyframes. With an image
+        of another shape all that was learnt of the camera is forgotten, and places, too: with the
+        wrong focal length they would be found again elsewhere.
 
         :param image: RGB, the next one; None where it shows nothing [H, W, 3]
         :param camera: estimate of its camera
         """
         self.finish()
+        if image is not None and self._camera and not camera.has_shape_of(self._camera):
+            self._mapper.forget_camera()
+            self._camera = camera
         focal = self._mapper.focal
         if image is not None and not focal.has_looked:
             focal.look(gray_image(image, self._config.image_size))
