@@ -2,7 +2,7 @@ import pytest
 from simulated import demo_arguments, wall_recording
 
 from ttt3r_ros.cli import demo
-from ttt3r_ros.cli.folders import make_room_for_bag, mark_bag
+from ttt3r_ros.cli.folders import make_depth_folder, make_room_for_bag, mark_bag
 from ttt3r_ros.cli.main import main
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.io.bag_writer import write_bag
@@ -43,3 +43,12 @@ def test_the_bag_of_an_earlier_demo_is_replaced_even_if_it_failed(tmp_path, monk
             demo.run(demo_arguments('synthetic:1:1', '--out', tmp_path / 'new'))
     make_room_for_bag(tmp_path / 'new/bag', 'synthetic:1:1')
     assert not (tmp_path / 'new/bag').exists()
+
+
+def test_depth_images_of_another_origin_are_not_replaced(tmp_path):
+    theirs = tmp_path / 'depth/000007.png'
+    theirs.parent.mkdir()
+    theirs.write_bytes(b'theirs')
+    with pytest.raises(DatasetError, match='not written by ttt3r reconstruct'):
+        make_depth_folder(tmp_path)
+    assert theirs.read_bytes() == b'theirs'

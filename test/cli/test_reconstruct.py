@@ -50,7 +50,7 @@ def test_all_results_are_written(tmp_path):
 
 def test_depth_is_registered_to_the_recorded_image(tmp_path):
     reconstruct(wall_recording(2), Simulation(), tmp_path, CONFIG)
-    names = sorted(entry.name for entry in (tmp_path / 'depth').iterdir())
+    names = sorted(entry.name for entry in (tmp_path / 'depth').glob('*.png'))
     assert names == ['000000.png', '000001.png']
     depth = load_depth(tmp_path / 'depth/000001.png', per_metre=1000.0)
     seen = np.isfinite(depth)
@@ -82,12 +82,13 @@ def test_stride_and_number_of_frames(tmp_path):
 
 def test_depth_images_of_earlier_results_are_removed(tmp_path):
     depth = tmp_path / 'depth'
-    depth.mkdir()
-    own = [depth / name for name in ('000007.png', '0000007.png', 'chair.png', '000007.txt')]
+    reconstruct(wall_recording(3), Simulation(), tmp_path, CONFIG)
+    assert len(list(depth.glob('*.png'))) == 3
+    own = {depth / name for name in ('0000007.png', 'chair.png', '000007.txt')}
     for path in own:
         path.touch()
     reconstruct(wall_recording(1), Simulation(), tmp_path, CONFIG)
-    assert set(depth.iterdir()) == {depth / '000000.png', *own[1:]}
+    assert set(depth.glob('[!.]*')) == {depth / '000000.png'} | own
 
 
 def test_unusable_frames_are_left_out_and_logged(tmp_path, caplog):

@@ -9,6 +9,7 @@ import shutil
 from ttt3r_ros.errors import DatasetError
 
 _MARK = 'written_by_ttt3r_demo'  # a file in a bag that may be replaced
+_DEPTH_MARK = '.written_by_ttt3r'  # in a folder of depth images that may be replaced
 _DEPTH_IMAGE = re.compile(r'\d{6}\.png')
 
 
@@ -59,10 +60,21 @@ def refuse_recording(folder: Path, recording: str) -> None:
 
 
 def make_depth_folder(folder: Path) -> Path:
-    """Make the folder `depth` for images by number, and remove those of earlier results."""
+    """
+    Make the folder `depth` for images by number, and remove those of earlier results.
+
+    :raises DatasetError: if such images are there that are no results
+    """
     depth = folder / 'depth'
     depth.mkdir(parents=True, exist_ok=True)
-    for path in depth.iterdir():
-        if _DEPTH_IMAGE.fullmatch(path.name):
-            path.unlink()
+    earlier = [path for path in depth.iterdir() if _DEPTH_IMAGE.fullmatch(path.name)]
+    mark = depth / _DEPTH_MARK
+    if earlier and not mark.is_file():
+        raise DatasetError(
+            f'{earlier[0]} was not written by ttt3r reconstruct, so it is not replaced; move '
+            f'{depth} away or choose another --out'
+        )
+    for path in earlier:
+        path.unlink()
+    mark.touch()
     return depth
