@@ -94,7 +94,7 @@ def test_help_lists_the_commands_without_loading_the_network():
 
 COMMAND_WITH_A_PROCESS = """
 from pathlib import Path
-import sys, tempfile, time
+import signal, sys, tempfile, time
 
 from ttt3r_ros.cli import convert
 from ttt3r_ros.cli.main import main
@@ -108,6 +108,7 @@ def run(arguments):
             time.sleep(60)
 
 convert.run = run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 sys.exit(main(['convert', 'a.pth', 'b.safetensors']))
 """
 
