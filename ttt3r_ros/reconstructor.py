@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 import logging
 import time
@@ -24,9 +23,8 @@ from ttt3r_ros.geometry.camera import (
 )
 from ttt3r_ros.model.checkpoint import SHIPPED_WEIGHTS, load_network
 from ttt3r_ros.model.encoder import Encoded
-from ttt3r_ros.model.graphs import CudaRecorder, Replayed
 from ttt3r_ros.model.network import Network, Prediction, State
-from ttt3r_ros.model.ready import make_ready
+from ttt3r_ros.model.ready import fast_calls, make_ready
 from ttt3r_ros.model.roll import load_roll_network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import check_camera, fit_image, to_tensor
@@ -86,11 +84,15 @@ class Reconstructor:
             network = load_network(path, preset=self._config.preset, outputs=wanted)
         use_threads(self._config.threads, network)
         self.network, self.dtype = make_ready(network, self._config.precision, self.device)
-        self._decode_network: Callable[..., tuple[Prediction, State]] = self.network.decode
+        self._calls = fast_calls(
+            self.network,
+            self._config.precision,
+            self.device,
+            graphs=self._config.cuda_graphs,
+            traces=self._config.torchscript,
+        )
         # on a GPU images are encoded beside the decoding of others
         cuda = self.device.type == 'cuda'
-        if cuda and self._config.cuda_graphs:
-            self._decode_network = Replayed(self.network.decode, CudaRecorder(self.device))
         self._side = torch.cuda.Stream(self.device) if cuda else None  # type: ignore[no-untyped-call]
         small = network.config.motion_radius > 0
         source = self._config.pose_source
@@ -172,7 +174,7 @@ class Reconstructor:
         turned, detail = frame.detailed, self.network.config.detail
         if frame.roll:
             turned = turn_image(frame.image, frame.mapping.enlarged(detail), frame.roll)
-        return self.network.encode(to_tensor([turned], self.device, self.dtype))
+        return self._calls.encode(to_tensor([turned], self.device, self.dtype))
 
     @torch.inference_mode()
     def add(
@@ -273,7 +275,7 @@ class Reconstructor:
 
     def _decode(self, encoded: Encoded, *, update: bool, world: bool) -> Prediction:
         outputs = {'world'} if world and self.network.config.world_head else set()
-        prediction, self._state = self._decode_network(
+        prediction, self._state = self._calls.decode(
             encoded,
             self._state,
             UPDATE_RULES[self._config.update_rule],

@@ -37,6 +37,11 @@ class ReconstructorConfig:
     cuda_graphs: bool = setting(
         True, 'On a GPU: replay the network as a CUDA graph, whose many operations are one call.'
     )
+    torchscript: bool = setting(
+        True,
+        'On a processor: replay a small network as a TorchScript trace, whose operations are '
+        'called without Python.',
+    )
     world_head: bool = setting(
         False, 'Load the head for points in the world frame, if the weights have one.'
     )

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from ttt3r_ros.model.config import PRESETS
-from ttt3r_ros.model.graphs import Replayed, _tensors
+from ttt3r_ros.model.graphs import in_own_memory
 from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.replay import Replayed, tensors_in
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.synthetic.sequence import SceneCamera
@@ -32,10 +33,14 @@ class Recorder:
 
         def replay():
             self.replayed += 1
-            for old, new in zip(_tensors(made), _tensors(work()), strict=True):
+            for old, new in zip(tensors_in(made), tensors_in(work()), strict=True):
                 old.copy_(new)
 
         return made, replay
+
+
+def graphs_of(function, record):
+    return Replayed(function, in_own_memory(record), 'a CUDA graph')
 
 
 def add(first, second, offset):
@@ -44,7 +49,7 @@ def add(first, second, offset):
 
 def test_the_third_call_of_a_kind_is_recorded_and_later_ones_are_replayed():
     recorder = Recorder()
-    replayed = Replayed(add, recorder)
+    replayed = graphs_of(add, recorder)
     for index in range(5):
         given = torch.full((2,), float(index)), torch.tensor([1.0, 2.0])
         made = replayed(*given, 7)
@@ -55,7 +60,7 @@ def test_the_third_call_of_a_kind_is_recorded_and_later_ones_are_replayed():
 
 
 def test_results_are_the_callers_own_and_so_are_arguments():
-    replayed = Replayed(lambda x: (x, x.view(-1), 2 * x), Recorder())
+    replayed = graphs_of(lambda x: (x, x.view(-1), 2 * x), Recorder())
     results = []
     for index in range(6):
         given = torch.full((2, 2), float(index))
@@ -69,7 +74,7 @@ def test_results_are_the_callers_own_and_so_are_arguments():
 
 def test_other_shapes_types_and_constants_are_other_kinds():
     recorder = Recorder()
-    replayed = Replayed(add, recorder)
+    replayed = graphs_of(add, recorder)
     kinds = [
         (torch.ones(2), torch.ones(2), 1),
         (torch.ones(3), torch.ones(3), 1),
@@ -86,12 +91,12 @@ def test_other_shapes_types_and_constants_are_other_kinds():
 
 def test_only_the_graphs_used_last_are_kept():
     recorder = Recorder()
-    replayed = Replayed(add, recorder)
+    replayed = graphs_of(add, recorder)
     for size in (*range(1, 9), 1, 9, 1, 2):
         for _ in range(3):
             assert len(replayed(torch.ones(size), torch.ones(size), 0)[0]) == size
     assert recorder.recorded == 10  # that of size 2 was given up, that of 1 was not
-    assert len(replayed._graphs) == 8
+    assert len(replayed._kept) == 8
     for size in range(1100):
         replayed(torch.ones(size), torch.ones(size), 1)
     assert len(replayed._calls) <= 1000
@@ -108,7 +113,7 @@ def test_what_cannot_be_recorded_is_called_with_one_warning(caplog, error):
     def refuse(_work):
         raise error
 
-    replayed = Replayed(add, refuse)
+    replayed = graphs_of(add, refuse)
     with caplog.at_level(logging.WARNING):
         for index in range(5):
             given = torch.full((2,), float(index)), torch.ones(2)
@@ -123,12 +128,12 @@ def test_a_graph_that_computes_something_else_is_not_used(caplog, wrong):
         made = work()
         return made, lambda: made[0].add_(wrong)
 
-    replayed = Replayed(add, record)
+    replayed = graphs_of(add, record)
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             assert torch.equal(replayed(torch.ones(2), torch.ones(2), 0)[0], torch.full((2,), 2.0))
     assert [r.message for r in caplog.records] == [
-        'the network goes on without a CUDA graph: the graph computes something else'
+        'the network goes on without a CUDA graph: it computes something else'
     ]
 
 
@@ -143,7 +148,7 @@ def images():
 def test_a_replayed_network_is_the_network(preset, rule):
     network = Network(PRESETS[preset]).requires_grad_(False).eval()
     recorder = Recorder()
-    replayed = Replayed(network.decode, recorder)
+    replayed = graphs_of(network.decode, recorder)
     outputs = frozenset({'gate'})
     states = [network.initial_state(1)] * 2
     with torch.inference_mode():
@@ -152,7 +157,7 @@ def test_a_replayed_network_is_the_network(preset, rule):
             rules = (UPDATE_RULES[rule], None, outputs)
             wanted, states[0] = network.decode(encoded, states[0], *rules)
             made, states[1] = replayed(encoded, states[1], *rules)
-            for one, other in zip(_tensors(made), _tensors(wanted), strict=True):
+            for one, other in zip(tensors_in(made), tensors_in(wanted), strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     assert recorder.recorded == 1
     assert recorder.replayed > 1
@@ -162,7 +167,8 @@ def test_a_replayed_reconstruction_is_the_same(images):
     """With resets, images that may not update, another size, and a camera that is covered."""
     recorder = Recorder()
     plain, replayed = (Reconstructor(ReconstructorConfig(reset_interval=5)) for _ in range(2))
-    replayed._decode_network = Replayed(replayed.network.decode, recorder)
+    decode = graphs_of(replayed.network.decode, recorder)
+    replayed._calls = replayed._calls._replace(decode=decode)
     covered = np.zeros_like(images[0])
     turned = [np.ascontiguousarray(image.transpose(1, 0, 2)) for image in images]
     stream = [*images, covered, *images, *turned, *images]
@@ -175,7 +181,3 @@ def test_a_replayed_reconstruction_is_the_same(images):
     assert recorder.replayed > 10
     replayed.reset(), plain.reset()
     np.testing.assert_array_equal(replayed.add(images[0]).points, plain.add(images[0]).points)
-
-
-def test_without_a_gpu_there_is_no_graph():
-    assert not isinstance(Reconstructor()._decode_network, Replayed)

@@ -7,6 +7,7 @@ import pytest
 from room import CAMERA, feed, handheld, render
 from scipy.spatial.transform import Rotation
 
+from ttt3r_ros.tracking import focal
 from ttt3r_ros.tracking.pnp import PnpTracker, TrackerConfig
 from ttt3r_ros.tracking.vanishing import LOG_FOCALS, VanishingEstimate
 
@@ -54,6 +55,25 @@ def test_turning_overrules_lines_at_other_than_right_angles(wrong, monkeypatch):
     found = ends(0.35, 1.1)
     assert found[0] == pytest.approx(wrong, rel=0.06)
     assert found[-1] == pytest.approx(1.0, abs=0.06)
+
+
+def test_a_late_comparison_takes_one_part_an_image_however_often_one_finishes(monkeypatch):
+    """So views are the same, and no image pays for another's part."""
+    parts, original = [], focal._cost
+    monkeypatch.setattr(focal, '_cost', lambda *args: (parts.append(0), original(*args))[1])
+    frames = [render(pose) for pose in looking_around(FRAMES, 0.35)]
+    runs = []
+    for times in (0, 1, 4):
+        track, found, counts = PnpTracker(TrackerConfig(features=250)), [], []
+        for image, depth in frames:
+            parts.clear()
+            found.append(feed(track, image, depth, guess=0.82).focal_scale)
+            for _ in range(times):
+                track.finish()
+            counts.append(len(parts))
+        runs.append(found)
+        assert counts.count(1) >= 6  # two late comparisons
+    assert runs[0] == runs[1] == runs[2]
 
 
 def test_without_turning_the_guess_stays():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from ttt3r_ros.tracking import vanishing
 from ttt3r_ros.tracking.focal import FocalEstimate
 from ttt3r_ros.tracking.vanishing import LOG_FOCALS, VanishingEstimate, explained, segments
 
@@ -169,13 +170,28 @@ def test_without_lines_the_network_is_believed():
     assert focal.correct(np.log(0.9)) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_only_some_keyframes_are_looked_at(monkeypatch):
+def test_only_some_keyframes_are_looked_at_and_late_ones_in_parts(monkeypatch):
     seen = []
-    monkeypatch.setattr(VanishingEstimate, 'look', lambda _self, gray: seen.append(gray[0, 0]))
+    monkeypatch.setattr(vanishing, 'segments', lambda gray: seen.append(gray[0, 0]) or [])
     focal = FocalEstimate()
     for number in range(1, 61):
         focal.look(np.full((4, 4), number, np.uint8))
+        images = focal._lines.images
+        for _ in range(3):
+            assert focal._lines.images == images  # an image counts after its last part
+            focal.proceed()
+        assert focal._lines.images == len(seen)
     assert seen == [*range(1, 9), 20, 40, 60]
+
+
+def test_an_image_says_the_same_in_parts():
+    picture = draw(boxes(), 0.7)
+    at_once, parted = VanishingEstimate(), VanishingEstimate()
+    at_once.look(picture)
+    assert len(list(parted.look_in_parts(picture))) == 2
+    np.testing.assert_array_equal(parted.score, at_once.score)
+    whole = explained(segments(picture), WIDTH, HEIGHT)
+    np.testing.assert_allclose(at_once._mean, whole, rtol=1e-12)
 
 
 def test_real_images_tell_their_focal_length(shared):

@@ -29,7 +29,6 @@ SEED = 0
 _SMALL = 10.0  # GFLOP
 _STREAMS = 5  # of each rule
 _STEPS_UNTIL_FULL = 4  # until no step takes more memory than the one before
-_CALLS_UNTIL_RECORDED = 3  # as a CUDA graph
 
 
 def build(preset: str, precision: str, device: torch.device) -> Network:
@@ -79,8 +78,6 @@ def stage_rows(clock: Clock, stages: Stages) -> list[Row]:
     rows = []
     for name, work in stages.items():
         flops = count_flops(work)
-        for _ in range(_CALLS_UNTIL_RECORDED if clock.device.type == 'cuda' else 0):
-            work()
         small = flops < _SMALL  # others are warm by being counted
         timing = clock.measure(work, warm=small)
         rows.append(row(name, timing, flops))
@@ -90,7 +87,8 @@ def stage_rows(clock: Clock, stages: Stages) -> list[Row]:
 def whole_model(clock: Clock, network: Network, precision: str) -> list[Row]:
     """Measure the stages of a network, and the memory of a process that loads and steps."""
     dtype = choose_precision(precision, clock.device, wide=network.config.is_wide)
-    stream = Stream(network, noise_images(network.config, clock.device, dtype))
+    images = noise_images(network.config, clock.device, dtype)
+    stream = Stream(network, images, precision=precision)
     for _ in range(_STEPS_UNTIL_FULL):
         stream.step()
     # before operations are counted, which takes memory of its own
@@ -111,7 +109,8 @@ def precision_rows(clock: Clock, preset: str, precisions: list[str]) -> list[Row
     for precision in precisions:
         network = build(preset, precision, clock.device)
         dtype = choose_precision(precision, clock.device, wide=network.config.is_wide)
-        stream = Stream(network, noise_images(network.config, clock.device, dtype))
+        images = noise_images(network.config, clock.device, dtype)
+        stream = Stream(network, images, precision=precision, replay=True)
         for _ in range(4):
             points = stream.step().points.float()
         if first is None:
@@ -130,7 +129,7 @@ def resolution_rows(clock: Clock, preset: str, sizes: list[int]) -> list[Row]:
         config: NetworkConfig = replace(network.config, image_size=size)
         images = noise_images(config, clock.device, torch.float32)
         height, width = (side // config.detail for side in images.shape[-2:])
-        stream = Stream(network, images)
+        stream = Stream(network, images, replay=True)
         rows.append(row(f'{width}x{height}', clock.measure(stream.step), count_flops(stream.step)))
     return rows
 
@@ -140,7 +139,7 @@ def batch_rows(clock: Clock, preset: str, batches: list[int]) -> list[Row]:
     network, rows = build(preset, 'float32', clock.device), []
     for batch in batches:
         images = noise_images(network.config, clock.device, torch.float32, batch)
-        timing = clock.measure(Stream(network, images).step)
+        timing = clock.measure(Stream(network, images, replay=True).step)
         each = Timing(timing.seconds / batch, timing.cost / batch, timing.gemm)
         rows.append(row(f'{batch} cameras, each', each))
     return rows
@@ -155,12 +154,12 @@ def rule_rows(clock: Clock, preset: str) -> list[Row]:
     """
     network = build(preset, 'float32', clock.device)
     images = noise_images(network.config, clock.device, torch.float32)
-    cost = clock.measure(Stream(network, images, 'cut3r').step).cost
+    cost = clock.measure(Stream(network, images, 'cut3r', replay=True).step).cost
     ratios: dict[str, list[float]] = {name: [] for name in UPDATE_RULES}
     for _ in range(min(_STREAMS, clock.repeats)):
-        plain = Stream(network, images, 'cut3r')
+        plain = Stream(network, images, 'cut3r', replay=True)
         for name, known in ratios.items():
-            stream = Stream(network, images, name)
+            stream = Stream(network, images, name, replay=True)
             repeats = -(-clock.repeats // _STREAMS)
             known.append(clock.ratio(stream.step, plain.step, repeats=repeats))
     medians = {name: float(np.median(known)) for name, known in ratios.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,13 +12,17 @@ from torch import Tensor
 from ttt3r_ros.geometry.camera import focal_from_corner, focal_from_points
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.decoder import decode
-from ttt3r_ros.model.graphs import CudaRecorder, Replayed
 from ttt3r_ros.model.heads import Tokens
 from ttt3r_ros.model.network import Network, Prediction, State
+from ttt3r_ros.model.ready import fast_calls
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import plan_fit
 
 Stages = dict[str, Callable[[], object]]
+
+_STEPS_UNTIL_REPLAYED = (
+    5  # the first is of a kind of its own, and the third of the others is captured
+)
 
 
 @dataclass
@@ -29,29 +33,31 @@ class Stream:
     :param network: ready to run
     :param images: of one size, in [-1, 1] [T, B, 3, H, W]
     :param rule: one of `UPDATE_RULES`
-    :param graph: replay the decoding as a CUDA graph
+    :param precision: that the network was made ready for
+    :param replay: call it as the reconstructor does, by CUDA graphs or traces where they serve
     """
 
     network: Network
     images: Tensor
     rule: str = 'ttt3r'
-    graph: bool = False
+    precision: str = 'float32'
+    replay: bool = False
 
     @torch.inference_mode()
     def __post_init__(self) -> None:
-        decode: Callable[..., tuple[Prediction, State]] = self.network.decode
-        if self.graph:
-            decode = Replayed(decode, CudaRecorder(self.images.device))
-        self._decode = decode
+        on, device = self.replay, self.images.device
+        self._calls = fast_calls(self.network, self.precision, device, graphs=on, traces=on)
         self._state = self.network.initial_state(self.images.shape[1])
-        self.step()
+        for _ in range(_STEPS_UNTIL_REPLAYED if on else 1):
+            self.step()
 
     @torch.inference_mode()
     def step(self) -> Prediction:
         """Read the next image; after the last comes the first."""
         self.images = self.images.roll(-1, 0)
-        encoded = self.network.encode(self.images[0])
-        prediction, self._state = self._decode(encoded, self._state, UPDATE_RULES[self.rule])
+        encoded = self._calls.encode(self.images[0])
+        rule = UPDATE_RULES[self.rule]
+        prediction, self._state = self._calls.decode(encoded, self._state, rule)
         return prediction
 
     @property
@@ -107,6 +113,6 @@ def network_stages(stream: Stream) -> Stages:
         'focal': lambda: (focal_from_corner if pinhole else focal_from_points)(prediction.points),
         'network step': stream.step,
     }
-    if image.is_cuda:
-        stages['network step, a CUDA graph'] = Stream(network, stream.images, graph=True).step
+    if image.is_cuda or not network.config.is_wide:
+        stages['network step, replayed'] = replace(stream, replay=True).step
     return {name: torch.inference_mode()(work) for name, work in stages.items()}

@@ -42,7 +42,7 @@ def mean_logit(q: Tensor, k: Tensor) -> Tensor:
     :param k: [B, A, 1 + P, d]
     :return: [B, S, 1]
     """
-    batch, heads, tokens, width = k.shape
+    batch, heads, tokens, width = map(int, k.shape)  # a trace would round what is made of tensors
     queries = q.float().transpose(1, 2).flatten(2)
     key = k.sum(2, dtype=torch.float32).view(batch, -1, 1)
     scale = 1 / (heads * tokens * math.sqrt(width))
@@ -58,7 +58,7 @@ def logit_map(q: Tensor, k: Tensor) -> Tensor:
     :param k: [B, A, 1 + P, d], pose token first
     :return: [B, S, P]
     """
-    scale = 1 / (q.shape[1] * math.sqrt(q.shape[-1]))
+    scale = 1 / (int(q.shape[1]) * math.sqrt(q.shape[-1]))
     queries, keys = q.transpose(1, 2).flatten(2), k[:, :, 1:].transpose(1, 2).flatten(2)
     return torch.matmul(queries, keys.transpose(1, 2)).float() * scale
 
@@ -80,7 +80,7 @@ def attention_entropy(q: Tensor, k: Tensor) -> Tensor:
         # H = ln Z - sum(p l), which needs neither the logarithm of p nor a guard at p = 0
         expected = (logits.softmax(-1) * logits).sum(-1)
         total += logits.logsumexp(-1) - expected
-    return total / (q.shape[1] * math.log(k.shape[2] - 1))
+    return total / (int(q.shape[1]) * math.log(k.shape[2] - 1))
 
 
 STATISTICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

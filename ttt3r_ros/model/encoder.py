@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from ttt3r_ros.model.config import NetworkConfig
-from ttt3r_ros.model.layers import EncoderBlock, layer_norm
+from ttt3r_ros.model.layers import EncoderBlock, layer_norm, sides
 from ttt3r_ros.model.rope import Rotation
 
 
@@ -61,8 +61,8 @@ class ConvStem(nn.Module):
 
 def coordinates(image: Tensor) -> Tensor:
     """Return x and y of every pixel, from the middle, in long image sides [B, 2, H, W]."""
-    batch, _, height, width = image.shape
-    return _grid(height, width, image.dtype, image.device).expand(batch, -1, -1, -1)
+    grid = _grid(*sides(image), image.dtype, image.device)
+    return grid.expand(image.shape[0], -1, -1, -1)
 
 
 @lru_cache(maxsize=8)
@@ -97,12 +97,11 @@ def encode(
     :param detail: see `NetworkConfig.detail`
     """
     feature_map, fine = embed(image)
-    height, width = feature_map.shape[-2:]
     tokens = feature_map.flatten(2).transpose(1, 2)
     for block in blocks:
         tokens = block(tokens, table)
     small = image if detail == 1 else F.avg_pool2d(image, detail)
-    return Encoded(norm(tokens), fine, small, (height, width))
+    return Encoded(norm(tokens), fine, small, sides(feature_map))
 
 
 def encoder_norm(config: NetworkConfig) -> nn.LayerNorm:

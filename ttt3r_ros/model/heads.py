@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.dpt import DptHead, token_map
-from ttt3r_ros.model.layers import Mlp, ModulatedBlock
+from ttt3r_ros.model.layers import Mlp, ModulatedBlock, sides
 from ttt3r_ros.model.rope import Rotation
 
 
@@ -158,7 +158,7 @@ def pinhole_points(log_depth: Tensor, focal: Tensor) -> Tensor:
     :param focal: relative to the longer image side [B]
     :return: [B, H, W, 3]
     """
-    height, width = log_depth.shape[1:]
+    height, width = sides(log_depth)
     depth, reach = log_depth.exp(), (focal * max(height, width))[:, None, None]
     x = torch.arange(width, device=depth.device) - (width - 1) / 2
     y = torch.arange(height, device=depth.device) - (height - 1) / 2

@@ -21,6 +21,12 @@ def layer_norm(width: int) -> nn.LayerNorm:
     return nn.LayerNorm(width, eps=NORM_EPS)
 
 
+def sides(image: Tensor) -> tuple[int, int]:
+    """Return height and width as numbers; while a trace is made, shapes hold tensors."""
+    height, width = (int(side) for side in image.shape[-2:])
+    return height, width
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Arrange channels by head: [B, N, D] to [B, A, N, d]."""
     batch, count, width = x.shape

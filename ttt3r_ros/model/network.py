@@ -29,7 +29,7 @@ from ttt3r_ros.model.evidence import Evidence, Memory
 from ttt3r_ros.model.fused import FusedLayer, fused_tables
 from ttt3r_ros.model.heads import DptHeads, LinearHeads, Tokens
 from ttt3r_ros.model.initial import normal
-from ttt3r_ros.model.layers import DecoderBlock, layer_norm
+from ttt3r_ros.model.layers import DecoderBlock, layer_norm, sides
 from ttt3r_ros.model.mobile import MobileStem
 from ttt3r_ros.model.motion import Motion, appearance
 from ttt3r_ros.model.pose_memory import PoseMemory
@@ -148,11 +148,10 @@ class Network(nn.Module):
         """
         detail = self.config.detail
         size = detail * self.config.patch_size
-        grid = (image.shape[2] // size, image.shape[3] // size)
-        if image.shape[2] % size or image.shape[3] % size:
-            raise ValueError(
-                f'image of {image.shape[3]}x{image.shape[2]} pixels is not whole patches of {size}'
-            )
+        height, width = sides(image)
+        if height % size or width % size:
+            raise ValueError(f'image of {width}x{height} pixels is not whole patches of {size}')
+        grid = (height // size, width // size)
         (table,) = self._rotations(grid, image.device)['encoder']
         return encode(image, self.patch_embed, self.enc_blocks, self.enc_norm, table, detail)
 

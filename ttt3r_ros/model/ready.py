@@ -1,15 +1,22 @@
-"""A loaded network made ready to compute images: precision, order of the weights, device."""
+"""A loaded network made ready to compute images: its precision, layers, device and calls."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
 from ttt3r_ros.devices import INT8, choose_precision
+from ttt3r_ros.model.encoder import Encoded
 from ttt3r_ros.model.fused import fuse
+from ttt3r_ros.model.graphs import CudaRecorder, in_own_memory
 from ttt3r_ros.model.lean import convert
-from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.packed import pack
 from ttt3r_ros.model.quantise import quantise
+from ttt3r_ros.model.replay import Replayed
+from ttt3r_ros.model.traces import trace
 
 
 def make_ready(
@@ -39,3 +46,32 @@ def make_ready(
     if ready is not network:
         ready.form = form
     return ready, dtype
+
+
+class Calls(NamedTuple):
+    """A network's two functions, in the form in which they are called fastest."""
+
+    encode: Callable[..., Encoded]
+    decode: Callable[..., tuple[Prediction, State]]
+
+
+def fast_calls(
+    network: Network, precision: str, device: torch.device, *, graphs: bool, traces: bool
+) -> Calls:
+    """
+    Return a ready network's functions, to be replayed where calling its operations takes long.
+
+    :param precision: that it was made ready for
+    :param graphs: decode by CUDA graphs, on a GPU
+    :param traces: encode and decode by traces: a small network on a processor. Int8 looks at
+        values, and a trace would keep those of one image
+    """
+    encode, decode = network.encode, network.decode
+    if device.type == 'cuda':
+        if not graphs:
+            return Calls(encode, decode)
+        capture = in_own_memory(CudaRecorder(device))
+        return Calls(encode, Replayed(decode, capture, 'a CUDA graph'))
+    if not traces or precision == INT8 or network.config.is_wide:
+        return Calls(encode, decode)
+    return Calls(Replayed(encode, trace, 'a trace'), Replayed(decode, trace, 'a trace'))

@@ -6,7 +6,8 @@ focal length also bends the map: the turning camera sees points where they shoul
 well the keyframes fit is compared for three focal lengths, and for more where the best is at an
 end; a parabola through the costs tells the best one and how sure that is. Where it cannot be told
 (a camera that does not turn) the parabola is flat, and what lines and network say stays in force.
-A late comparison is done in parts, after one image each: at once it takes as long as two images.
+After the first keyframes this is done in parts, after one image each: at once it takes as long as
+two images or three.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class FocalEstimate:
     def __init__(self) -> None:
         self._curve = self._weighted = 0.0  # sum of curvatures, and of these times log-focals
         self._keyframes = self._offered = 0
+        self._looking: Iterator[None] = iter(())  # what is under way
         self._comparison: Iterator[None] = iter(())
         self._lines = VanishingEstimate()
 
@@ -48,11 +50,16 @@ class FocalEstimate:
         """
         Look at the lines of the first image or of a keyframe, if they can still tell something.
 
+        Where that can wait, `proceed` does it.
+
         :param gray: [H, W]
         """
         self._offered += 1
-        if self._offered <= _LOOKS or self._offered % _SELDOM == 0:
+        if self._offered <= _LOOKS:
             self._lines.look(gray)
+        elif self._offered % _SELDOM == 0:
+            _end(self._looking)
+            self._looking = self._lines.look_in_parts(gray)
 
     @property
     def has_looked(self) -> bool:
@@ -85,18 +92,16 @@ class FocalEstimate:
         interval = _OFTEN if self._keyframes < _SETTLED else _SELDOM
         if self._keyframes > _FIRST and self._keyframes % interval:
             return
-        self._end_comparison()
+        _end(self._comparison)
         self._comparison = self._compare(problem, width)
         if self._keyframes <= _FIRST:
-            self._end_comparison()  # the next keyframe needs it
-
-    def _end_comparison(self) -> None:
-        for _ in self._comparison:
-            pass
+            _end(self._comparison)  # the next keyframe needs it
 
     def proceed(self) -> None:
-        """Do the next part of a comparison, where one is under way."""
-        next(self._comparison, None)
+        """Do the next part of what is under way, after an image."""
+        for parts in (self._comparison, self._looking):
+            if next(parts, self) is not self:
+                return
 
     def _compare(self, problem: BundleProblem, width: int) -> Iterator[None]:
         costs = {}
@@ -120,6 +125,11 @@ class FocalEstimate:
         found = float(np.log(problem.focal / width)) + middle * _STEP + offset
         self._curve = _KEPT * self._curve + _TRUST * curve
         self._weighted = _KEPT * self._weighted + _TRUST * curve * found
+
+
+def _end(parts: Iterator[None]) -> None:
+    for _ in parts:
+        pass
 
 
 def _cost(problem: BundleProblem, step: float) -> float:

@@ -78,6 +78,7 @@ class Mapper:
         self.forget_camera()
         self.shutter = ShutterEstimate(config.rolling_shutter)
         self._due: _Keyframe | None = None
+        self._learnt = False  # whether there is a frame since the last `finish`
 
     def forget_camera(self) -> None:
         """Forget the focal length, and the places that were seen with it."""
@@ -104,6 +105,7 @@ class Mapper:
         :return: T_camera_world; logarithm of what the network's depth of this frame is to be
             multiplied by
         """
+        self._learnt = True
         self._learn_shutter(frame, sighting)
         self.landmarks.mark_followed(sighting.rows, sighting.pixels)
         rows = sighting.rows[sighting.agree]
@@ -118,11 +120,15 @@ class Mapper:
         """
         Make the last frame a keyframe where it is to become one; else learn the focal length.
 
+        Once for each frame: further calls do nothing.
+
         :return: the keyframe's T_camera_world, refined; None where it is none
         """
+        learnt, self._learnt = self._learnt, False
         due, self._due = self._due, None
         if due is None:
-            self.focal.proceed()
+            if learnt:
+                self.focal.proceed()
             return None
         frame, sighting, landmarks, log_scale = (
             due.frame,

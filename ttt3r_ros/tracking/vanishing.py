@@ -11,6 +11,8 @@ about as much, and nothing is said.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ _DEGENERATE = 0.02  # sine of the angle between planes that tell no direction
 _SURE = 100.0  # log-likelihood of explaining everything instead of nothing, of many images
 _ALIKE = 0.7  # of images, which see the same lines: one counts as 1 / (1 + 0.7) of many
 _FALSE = 0.03  # probability that what the lines say is wrong: things at other angles
+_PARTS = 2  # in which focal lengths are judged
 _MOST_IMAGES = 12  # in the mean; later ones weigh no less, so that a zoom is followed
 
 
@@ -49,14 +52,17 @@ def segments(gray: NDArray[np.uint8]) -> Array:
     return np.asarray(ends[order[length[order] > _SHORTEST * gray.shape[1]]])
 
 
-def explained(ends: Array, width: int, height: int) -> Array | None:
+def explained(
+    ends: Array, width: int, height: int, log_focals: Array = LOG_FOCALS
+) -> Array | None:
     """
     Return how much of an image three directions at right angles explain.
 
     The principal point is taken to be the image's middle.
 
     :param ends: of segments, see `segments` [N, 4]
-    :return: part of the segments' length, for each of `LOG_FOCALS`; None where there are too few
+    :param log_focals: log of parts of the image's width [F]
+    :return: part of the segments' length, for each focal length [F]; None where there are too few
     """
     if len(ends) < _FEWEST_SEGMENTS:
         return None
@@ -68,7 +74,7 @@ def explained(ends: Array, width: int, height: int) -> Array | None:
     # the same triples for all: else one focal length would be luckier than another
     triples = np.random.default_rng(0).choice(len(ends), (_TRIALS, 3), p=share)
     return np.array(
-        [_best(first / f, last / f, triples, share, tolerance) for f in np.exp(LOG_FOCALS)]
+        [_best(first / f, last / f, triples, share, tolerance) for f in np.exp(log_focals)]
     )
 
 
@@ -116,12 +122,20 @@ class VanishingEstimate:
 
         :param gray: [H, W]
         """
+        for _ in self.look_in_parts(gray):
+            pass
+
+    def look_in_parts(self, gray: NDArray[np.uint8]) -> Iterator[None]:
+        """Do what `look` does in parts of some 15 ms; the image counts after the last."""
         height, width = gray.shape
-        found = explained(segments(gray), width, height)
+        ends, shares = segments(gray), list[Array]()
+        for log_focals in np.array_split(LOG_FOCALS, _PARTS):
+            yield
+            found = explained(ends, width, height, log_focals)
+            # what says nothing makes the others say less
+            shares.append(np.zeros(len(log_focals)) if found is None else found)
         self.images += 1
-        if found is None:
-            found = np.zeros(len(LOG_FOCALS))  # says nothing, and makes the others say less
-        self._mean += (found - self._mean) / min(self.images, _MOST_IMAGES)
+        self._mean += (np.concatenate(shares) - self._mean) / min(self.images, _MOST_IMAGES)
 
     @property
     def score(self) -> Array:

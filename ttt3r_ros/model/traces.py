@@ -1,0 +1,57 @@
+"""
+A function of tensors, traced by TorchScript: its operations are called without Python in between.
+
+They are the same operations on the same numbers, so that results are the same to the bit
+(docs/decisions/0070-traces-on-a-processor.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import threading
+from typing import Any
+import warnings
+
+import torch
+from torch import Tensor
+
+from ttt3r_ros.model.replay import Made, Replay, rebuild, tensors_in
+
+_tracing = threading.Lock()  # PyTorch keeps some of what it traces in one place
+
+
+def trace(function: Callable[..., Made], given: tuple[Any, ...]) -> Replay[Made]:
+    """
+    Trace a function, for calls of one kind; see `Replayed`. Any number of threads may replay it.
+
+    :raises RuntimeError: it cannot be traced
+    """
+    template = _without_tensors(given)
+    made: list[Any] = []
+
+    def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+        result = function(*rebuild(template, iter(tensors)))
+        made.append(_without_tensors(result))
+        return tuple(tensors_in(result))
+
+    # of one tensor in two places, a trace could not tell which of them is meant
+    own = tuple(tensor.clone() for tensor in tensors_in(given))
+    with _tracing, warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # deprecation; shapes that are taken as constants
+        script = torch.jit.trace(flat, own, check_trace=False)  # type: ignore[no-untyped-call]
+    (form,) = made
+
+    def replay(given: tuple[Any, ...]) -> Made:
+        # optimising costs half a second at the first calls, and gains nothing here
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            tensors = script(*tensors_in(given))
+        result: Made = rebuild(form, iter(tensors))
+        return result
+
+    return replay
+
+
+def _without_tensors(tree: Any) -> Any:
+    """Return the form of a tree, which does not hold its tensors' memory."""
+    empty = torch.empty(0)
+    return rebuild(tree, (empty for _ in tensors_in(tree)))
