@@ -228,6 +228,27 @@ def test_a_place_seen_before_is_found_again(film):
     assert back.depth_scale == pytest.approx(1, abs=0.05)
 
 
+def test_where_a_blur_lasts_the_new_map_begins_where_the_camera_was_thought(film):
+    """Its way through the blur is measured as in the map before, whose depth is scaled."""
+    _, frames = film
+    track = tracker()
+    for index, (image, depth) in enumerate(frames[:12]):
+        factor = 0.5 if index > 9 else 1.0  # the network is wrong, and the map keeps its scale
+        before = feed(track, image, factor * depth)
+    assert before.depth_scale > 1.3
+    image, depth = frames[12]
+    blurred, network, step = cv2.GaussianBlur(image, (0, 0), 12), np.eye(4), np.eye(4)
+    step[0, 3] = 0.05
+    poses = []
+    for _ in range(31):
+        network = network @ step
+        found = feed(track, blurred, 0.5 * depth, network)
+        poses.append(found.T_world_camera[:3, 3])
+    assert (found.status, found.blurred) == ('network', False)
+    steps = np.linalg.norm(np.diff(poses, axis=0), axis=1)
+    assert steps[-1] == pytest.approx(0.05 * before.depth_scale, rel=0.05)
+
+
 def test_a_cut_takes_the_motion_of_the_network(film):
     _, frames = film
     track = tracker()

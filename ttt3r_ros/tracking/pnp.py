@@ -317,13 +317,12 @@ class PnpTracker:
         if self._mapper.is_empty(frame):
             return self._report('lost')
         self._frames_lost += 1
+        pose = self._network_motion(network_pose) @ self._T_camera_world
         if self._frames_lost <= _MOST_BLURRED and self._mapper.is_blurred(frame):
-            pose = self._network_motion(network_pose) @ self._T_camera_world
             report = self._report('network')
             return replace(report, T_world_camera=inverse(pose), blurred=True)
         logger.info("nothing in common with earlier images: the network's motion is taken")
-        motion = inverse(network_pose) @ self._network_pose
-        self._start(frame, network_pose, motion @ self._T_camera_world)
+        self._start(frame, network_pose, pose)
         return self._report('network')
 
     def _start(
