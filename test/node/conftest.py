@@ -1,17 +1,29 @@
-"""A stand-in for the network, so that the node's tests take no time."""
+"""A stand-in for the network, so that the node's tests take no time, and ROS for one test."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import rclpy
+from rclpy.context import Context
 
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.reconstructor import ReconstructorConfig
 from ttt3r_ros.view import Health, Tracking, View
 
 HEIGHT, WIDTH = 12, 16
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    """Return a context of the test's own."""
+    own = Context()
+    rclpy.init(context=own)
+    yield own
+    rclpy.try_shutdown(context=own)
 
 
 def make_view(

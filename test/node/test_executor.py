@@ -8,7 +8,6 @@ import time
 import pytest
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -17,14 +16,6 @@ from std_srvs.srv import Trigger
 from ttt3r_ros.node.executor import PromptExecutor
 
 PATIENCE = 10.0  # seconds
-
-
-@pytest.fixture
-def context() -> Iterator[Context]:
-    context = Context()
-    rclpy.init(context=context)
-    yield context
-    rclpy.try_shutdown(context=context)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import rclpy
-from rclpy.context import Context
 import torch
 
 from ttt3r_ros.model.config import PRESETS
@@ -136,14 +134,6 @@ def test_arrays_of_ever_other_lengths_take_no_more_memory():
     assert measure(SMALL, 'yes') < 0.5  # MB
     if measure(SMALL, 'no') < 2.0:
         pytest.skip('this NumPy keeps no blocks, or this allocator cannot be asked')
-
-
-@pytest.fixture
-def context():
-    own = Context()
-    rclpy.init(context=own)
-    yield own
-    rclpy.shutdown(context=own)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-import rclpy
-from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn as Result
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
@@ -15,14 +13,6 @@ from ttt3r_ros.model.network import Network
 from ttt3r_ros.node import reconstruction_node
 from ttt3r_ros.node.reconstruction_node import ReconstructionNode
 from ttt3r_ros.reconstructor import Reconstructor
-
-
-@pytest.fixture
-def context():
-    own = Context()
-    rclpy.init(context=own)
-    yield own
-    rclpy.shutdown(context=own)
 
 
 def load(config):
