@@ -92,11 +92,11 @@ def test_other_shapes_types_and_constants_are_other_kinds():
 def test_only_the_graphs_used_last_are_kept():
     recorder = Recorder()
     replayed = graphs_of(add, recorder)
-    for size in (*range(1, 9), 1, 9, 1, 2):
+    for size in (1, 2, 3, 4, 1, 5, 1, 2):
         for _ in range(3):
             assert len(replayed(torch.ones(size), torch.ones(size), 0)[0]) == size
-    assert recorder.recorded == 10  # that of size 2 was given up, that of 1 was not
-    assert len(replayed._kept) == 8
+    assert recorder.recorded == 6  # that of size 2 was given up, that of 1 was not
+    assert len(replayed._kept) == 4
     for size in range(1100):
         replayed(torch.ones(size), torch.ones(size), 1)
     assert len(replayed._calls) <= 1000

@@ -150,6 +150,15 @@ def test_what_cannot_be_traced_is_called_with_one_warning(caplog):
     assert 'goes on without a trace' in record.message
 
 
+def test_without_traces_in_pytorch_the_network_goes_on(caplog, monkeypatch):
+    monkeypatch.delattr(torch.jit, 'trace')
+    replayed = Replayed(lambda x: (2 * x,), trace, 'a trace')
+    for index in range(6):
+        assert replayed(torch.tensor([index]))[0].tolist() == [2 * index]
+    (record,) = caplog.records
+    assert 'goes on without a trace' in record.message
+
+
 @pytest.mark.parametrize(
     ('precision', 'preset', 'on'),
     [('int8', 'small', True), ('float32', 'wide', True), ('float32', 'small', False)],

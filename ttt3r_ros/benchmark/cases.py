@@ -94,7 +94,7 @@ def whole_model(clock: Clock, network: Network, precision: str) -> list[Row]:
     # before operations are counted, which takes memory of its own
     memory = {'resident GB': resident_memory(), 'peak GB': peak_memory(clock.device)}
     rows = stage_rows(clock, network_stages(stream))
-    rows[-1] |= memory
+    next(row for row in rows if row['what'] == 'network step').update(memory)
     return rows
 
 

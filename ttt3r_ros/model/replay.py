@@ -24,7 +24,7 @@ Capture = Callable[[Callable[..., Made], tuple[Any, ...]], Replay[Made]]
 """Takes a function and arguments; returns what replays it, for arguments of that kind."""
 
 _FIRST_CALLS = 2  # of a kind that are not captured: most that are rare never come again
-_MOST_KEPT = 8  # each has memory of its own
+_MOST_KEPT = 4  # each has memory of its own, some 25 MB of a trace
 _MOST_KINDS = 1000  # that are counted
 _TOLERANCE = 0.02  # relative to the largest value
 
@@ -86,7 +86,8 @@ class Replayed(Generic[Made]):
             replay = self._capture(self._function, given)
             if not _is_close(replay(given), made):
                 raise RuntimeError('it computes something else')
-        except RuntimeError as error:  # memory may have run out, too; it was enough without
+        # memory may have run out, too, which was enough without; or PyTorch has no traces any more
+        except (RuntimeError, AttributeError) as error:
             logger.warning('the network goes on without %s: %s', self._name, error)
             return None
         return replay
