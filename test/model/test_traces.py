@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ttt3r_ros.benchmark.clock import resident_memory
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.encoder import _grid
 from ttt3r_ros.model.network import Network
@@ -150,13 +151,34 @@ def test_what_cannot_be_traced_is_called_with_one_warning(caplog):
     assert 'goes on without a trace' in record.message
 
 
-def test_without_traces_in_pytorch_the_network_goes_on(caplog, monkeypatch):
-    monkeypatch.delattr(torch.jit, 'trace')
+@pytest.mark.parametrize(
+    ('name', 'there'),
+    [('_create_graph_by_tracing', None), ('_create_function_from_graph', lambda _graph: None)],
+)
+def test_with_a_pytorch_that_traces_otherwise_the_network_goes_on(
+    caplog, monkeypatch, name, there
+):
+    if there is None:
+        monkeypatch.delattr(torch._C, name)
+    else:
+        monkeypatch.setattr(torch._C, name, there)  # with other arguments
     replayed = Replayed(lambda x: (2 * x,), trace, 'a trace')
     for index in range(6):
         assert replayed(torch.tensor([index]))[0].tolist() == [2 * index]
     (record,) = caplog.records
-    assert 'goes on without a trace' in record.message
+    assert 'goes on without a trace: PyTorch' in record.message
+
+
+def test_the_memory_of_a_trace_is_given_back_with_it():
+    network = random_network('small')
+    encoded = network.encode(torch.zeros(1, 3, 96, 128))
+    given = (encoded, network.initial_state(1), UPDATE_RULES['ttt3r'])
+    resident = []
+    with torch.inference_mode():
+        for _ in range(8):
+            trace(network.decode, given)(given)  # holds some 20 MB
+            resident.append(resident_memory())
+    assert resident[-1] - resident[2] < 0.05  # GB
 
 
 @pytest.mark.parametrize(

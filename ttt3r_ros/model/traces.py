@@ -17,7 +17,9 @@ from torch import Tensor
 
 from ttt3r_ros.model.replay import Made, Replay, rebuild, tensors_in
 
-_tracing = threading.Lock()  # PyTorch keeps some of what it traces in one place
+Call = Callable[..., tuple[Tensor, ...]]
+
+_one_at_a_time = threading.Lock()  # filters of warnings are those of the whole process
 
 
 def trace(function: Callable[..., Made], given: tuple[Any, ...]) -> Replay[Made]:
@@ -35,10 +37,7 @@ def trace(function: Callable[..., Made], given: tuple[Any, ...]) -> Replay[Made]
         return tuple(tensors_in(result))
 
     # of one tensor in two places, a trace could not tell which of them is meant
-    own = tuple(tensor.clone() for tensor in tensors_in(given))
-    with _tracing, warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # deprecation; shapes that are taken as constants
-        script = torch.jit.trace(flat, own, check_trace=False)  # type: ignore[no-untyped-call]
+    script = _script(flat, tuple(tensor.clone() for tensor in tensors_in(given)))
     (form,) = made
 
     def replay(given: tuple[Any, ...]) -> Made:
@@ -49,6 +48,26 @@ def trace(function: Callable[..., Made], given: tuple[Any, ...]) -> Replay[Made]
         return result
 
     return replay
+
+
+def _script(function: Call, tensors: tuple[Tensor, ...]) -> Call:
+    """
+    Return a function's trace, whose memory is given back with it.
+
+    `torch.jit.trace` does the same, but keeps what it made for as long as the process lives.
+    """
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of shapes that are taken as constants
+        try:
+            traced = torch._C._create_graph_by_tracing(
+                function, tensors, lambda _: '', True, False, None, []
+            )
+            script: Call = torch._C._create_function_from_graph('replay', traced[0])
+        except (AttributeError, TypeError) as error:  # these are not in its documented interface
+            raise RuntimeError(
+                f'PyTorch {torch.__version__} has no such traces: {error}'
+            ) from error
+    return script
 
 
 def _without_tensors(tree: Any) -> Any:
