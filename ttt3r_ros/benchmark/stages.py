@@ -15,14 +15,13 @@ from ttt3r_ros.model.decoder import decode
 from ttt3r_ros.model.heads import Tokens
 from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.ready import fast_calls
+from ttt3r_ros.model.replay import Replayed
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import plan_fit
 
 Stages = dict[str, Callable[[], object]]
 
-_STEPS_UNTIL_REPLAYED = (
-    5  # the first is of a kind of its own, and the third of the others is captured
-)
+_STEPS_UNTIL_REPLAYED = 5  # one of a first image, two as they come, one captured, one compared
 
 
 @dataclass
@@ -50,6 +49,11 @@ class Stream:
         self._state = self.network.initial_state(self.images.shape[1])
         for _ in range(_STEPS_UNTIL_REPLAYED if on else 1):
             self.step()
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether anything is replayed; where no graph or trace serves, nothing is."""
+        return isinstance(self._calls.decode, Replayed)
 
     @torch.inference_mode()
     def step(self) -> Prediction:
@@ -114,5 +118,7 @@ def network_stages(stream: Stream) -> Stages:
         'network step': stream.step,
     }
     if image.is_cuda or not network.config.is_wide:
-        stages['network step, replayed'] = replace(stream, replay=True).step
+        replayed = replace(stream, replay=True)
+        if replayed.is_replayed:
+            stages['network step, replayed'] = replayed.step
     return {name: torch.inference_mode()(work) for name, work in stages.items()}

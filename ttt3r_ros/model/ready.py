@@ -18,6 +18,9 @@ from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.replay import Replayed
 from ttt3r_ros.model.traces import trace
 
+_GRAPH_TOLERANCE = 0.02  # kernels may be chosen otherwise, and half precision rounds coarsely
+_TRACE_TOLERANCE = 1e-4  # the operations are the same
+
 
 def make_ready(
     network: Network, precision: str, device: torch.device
@@ -71,7 +74,8 @@ def fast_calls(
         if not graphs:
             return Calls(encode, decode)
         capture = in_own_memory(CudaRecorder(device))
-        return Calls(encode, Replayed(decode, capture, 'a CUDA graph'))
+        return Calls(encode, Replayed(decode, capture, 'a CUDA graph', _GRAPH_TOLERANCE))
     if not traces or precision == INT8 or network.config.is_wide:
         return Calls(encode, decode)
-    return Calls(Replayed(encode, trace, 'a trace'), Replayed(decode, trace, 'a trace'))
+    encoder = Replayed(encode, trace, 'a trace', _TRACE_TOLERANCE)
+    return Calls(encoder, Replayed(decode, trace, 'a trace', _TRACE_TOLERANCE))

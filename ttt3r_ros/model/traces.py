@@ -26,7 +26,7 @@ def trace(function: Callable[..., Made], given: tuple[Any, ...]) -> Replay[Made]
     """
     Trace a function, for calls of one kind; see `Replayed`. Any number of threads may replay it.
 
-    :raises RuntimeError: it cannot be traced
+    :raises Exception: it cannot be traced, or this PyTorch has no such functions
     """
     template = _without_tensors(given)
     made: list[Any] = []
@@ -58,15 +58,10 @@ def _script(function: Call, tensors: tuple[Tensor, ...]) -> Call:
     """
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of shapes that are taken as constants
-        try:
-            traced = torch._C._create_graph_by_tracing(
-                function, tensors, lambda _: '', True, False, None, []
-            )
-            script: Call = torch._C._create_function_from_graph('replay', traced[0])
-        except (AttributeError, TypeError) as error:  # these are not in its documented interface
-            raise RuntimeError(
-                f'PyTorch {torch.__version__} has no such traces: {error}'
-            ) from error
+        graph = torch._C._create_graph_by_tracing(
+            function, tensors, lambda _: '', True, False, None, []
+        )[0]
+        script: Call = torch._C._create_function_from_graph('replay', graph)
     return script
 
 

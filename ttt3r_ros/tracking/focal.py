@@ -112,10 +112,10 @@ class FocalEstimate:
         # where the cost clearly falls, it is followed until it rises again
         while way and abs(best) < _FARTHEST and costs[0] - costs[best] > _CLEARLY * costs[0]:
             costs[best + way] = _cost(problem, (best + way) * _STEP)
+            yield
             if costs[best + way] >= costs[best]:
                 break
             best += way
-            yield
         middle = best if best + way in costs else best - way
         below, here, above = (costs[middle + step] for step in (-1, 0, 1))
         curve = (below - 2 * here + above) / _STEP**2

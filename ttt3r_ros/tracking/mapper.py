@@ -118,7 +118,7 @@ class Mapper:
 
     def finish(self) -> Transform | None:
         """
-        Make the last frame a keyframe where it is to become one; else learn the focal length.
+        Learn more of the focal length, and make the last frame a keyframe where it is to be one.
 
         Once for each frame: further calls do nothing.
 
@@ -126,9 +126,9 @@ class Mapper:
         """
         learnt, self._learnt = self._learnt, False
         due, self._due = self._due, None
+        if learnt:
+            self.focal.proceed()
         if due is None:
-            if learnt:
-                self.focal.proceed()
             return None
         frame, sighting, landmarks, log_scale = (
             due.frame,
