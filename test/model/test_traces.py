@@ -54,10 +54,10 @@ def assert_same(made, wanted):
 def test_a_traced_network_is_the_network(rule, preset):
     """Sizes in turns, a batch, restarts, and images that may not update, each after its trace."""
     plain, traced = both(random_network(preset))
-    sizes = [(48, 64), (64, 48)]
+    sizes = [(48, 64), (64, 48)] if rule == 'ttt3r' else [(48, 64)]
     states = {size: [plain.decode.__self__.initial_state(2)] * 2 for size in sizes}
     with torch.inference_mode():
-        for index in range(8):
+        for index in range(7):
             for size in sizes:
                 detail = plain.encode.__self__.config.detail
                 image = torch.rand(2, 3, *(detail * side for side in size)) * 2 - 1
@@ -75,7 +75,7 @@ def test_a_traced_network_is_the_network(rule, preset):
                     state, other = state._replace(first=first), other._replace(first=first)
                 states[size] = [state, other]
     for calls in traced:
-        assert [kept.trusted for kept in calls._kept.values()] == [True, True]
+        assert [kept.trusted for kept in calls._kept.values()] == [True] * len(sizes)
 
 
 def test_nothing_that_a_trace_knows_as_a_tensor_is_kept_in_a_table():
@@ -196,10 +196,10 @@ def test_the_memory_of_a_trace_is_given_back_with_it():
     given = (encoded, network.initial_state(1), UPDATE_RULES['ttt3r'])
     resident = []
     with torch.inference_mode():
-        for _ in range(8):
+        for _ in range(6):
             trace(network.decode, given)(given)  # holds some 20 MB
             resident.append(resident_memory())
-    assert resident[-1] - resident[2] < 0.05  # GB
+    assert resident[-1] - resident[1] < 0.05  # GB
 
 
 @pytest.mark.parametrize(
