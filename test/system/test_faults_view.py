@@ -119,16 +119,16 @@ def test_a_blurred_image_gets_a_pose_but_stays_out_of_the_map(system, images):
 
 
 SPOILT = """
-from ttt3r_ros.model.network import Network
 from ttt3r_ros.node import main
-decode, calls = Network.decode, []
+from ttt3r_ros.reconstructor import Reconstructor
+decode, calls = Reconstructor._decode, []
 def spoil(self, *arguments, **options):
-    prediction, state = decode(self, *arguments, **options)
+    prediction = decode(self, *arguments, **options)
     calls.append(1)
     if len(calls) == {after}:
-        state = state._replace(tokens=state.tokens * float('{factor}'))
-    return prediction, state
-Network.decode = spoil
+        self._state = self._state._replace(tokens=self._state.tokens * float('{factor}'))
+    return prediction
+Reconstructor._decode = spoil
 main.main(['--ros-args', '-p', 'input_queue:=50', '-p', 'image_timeout:=60.0',
            '-p', 'pose_source:={source}'])
 """
