@@ -295,6 +295,14 @@ def test_auto_is_bfloat16_for_wide_networks_where_the_processor_has_units_for_it
     assert choose_precision('float32', torch.device('cpu'), wide=True) == torch.float32
 
 
+@pytest.mark.parametrize('faster', [True, False])
+def test_bfloat16_is_computed_in_float32_where_that_is_faster(faster, monkeypatch):
+    monkeypatch.setattr('ttt3r_ros.devices.bfloat16_is_faster', lambda: faster)
+    expected = torch.bfloat16 if faster else torch.float32
+    assert choose_precision('bfloat16', torch.device('cpu'), wide=True) == expected
+    assert choose_precision('bfloat16', torch.device('cpu')) == torch.bfloat16
+
+
 def test_a_wide_network_is_computed_as_auto_says(images, monkeypatch):
     monkeypatch.setattr('ttt3r_ros.devices.multiplies_bfloat16', lambda: True)
     monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
+from time import perf_counter
 
 import torch
+from torch.nn.functional import linear
 
 from ttt3r_ros.errors import ReconstructionError
 
@@ -18,7 +21,8 @@ PRECISIONS = {
     'float16': torch.float16,
 }
 
-
+_TRIAL = (768, 768)  # as CUT3R's networks have: some 8 ms
+_CLEARLY = 0.8  # times are not exact
 _NO_MEMORY = ('memory: you tried', 'not enough memory', 'out of memory', 'Insufficient memory')
 
 
@@ -72,6 +76,29 @@ def multiplies_bfloat16() -> bool:
     return _has('amx_bf16')
 
 
+@cache
+def bfloat16_is_faster() -> bool:
+    """
+    Tell whether the CPU multiplies matrices of bfloat16 faster than ones of float32.
+
+    By its units for them or, without, by a trial of some 0.05 s: there are processors whose
+    instructions for bfloat16 take twice the time, and ones where they take half.
+    """
+    if multiplies_bfloat16():
+        return True
+    times = []
+    for dtype in (torch.bfloat16, torch.float32):
+        factor = torch.ones(_TRIAL, dtype=dtype)
+        times.append(min(_seconds(partial(linear, factor, factor)) for _ in range(5)))
+    return times[0] < _CLEARLY * times[1]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = perf_counter()
+    work()
+    return perf_counter() - begin
+
+
 def multiplies_int8() -> bool:
     """Tell whether the CPU adds products of 8 bits in 32 at once (Intel VNNI)."""
     return _has('avx512_vnni') or _has('avx_vnni')
@@ -88,7 +115,8 @@ def choose_precision(name: str, device: torch.device, *, wide: bool = False) -> 
 
     :param name: auto, one of `PRECISIONS`, or `INT8`; auto is float32 on a CPU, but bfloat16 for
         a wide network where `multiplies_bfloat16`; bfloat16 on a GPU that has it, float16 on
-        others; INT8 is as auto, for what is not rounded
+        others; INT8 is as auto, for what is not rounded; bfloat16 is float32 for a wide network
+        on a CPU that is not `bfloat16_is_faster`: there the weights alone are rounded
     :param wide: whether matrix products take most of the network's time
     :raises ValueError: unknown, float16 on a CPU, or INT8 elsewhere
     """
@@ -106,4 +134,6 @@ def choose_precision(name: str, device: torch.device, *, wide: bool = False) -> 
         )
     if name == 'float16' and device.type == 'cpu':
         raise ValueError('precision is float16; on a CPU choose float32 or bfloat16')
+    if name == 'bfloat16' and device.type == 'cpu' and wide and not bfloat16_is_faster():
+        return torch.float32
     return PRECISIONS[name]

@@ -24,8 +24,9 @@ class ReconstructorConfig:
     precision: str = setting(
         'auto',
         'Number format of the network; int8 (CPU): of its large matrices, the rest as auto; '
-        'auto: float32 on a CPU, but bfloat16 for CUT3R’s networks where it has AMX; on a GPU '
-        'bfloat16 or float16.',
+        'bfloat16: of CUT3R’s networks only their matrices, where a CPU computes faster in '
+        'float32; auto: float32 on a CPU, but bfloat16 for CUT3R’s networks where it has AMX; on '
+        'a GPU bfloat16 or float16.',
         choices=('auto', *PRECISIONS, INT8),
     )
     threads: int = setting(

@@ -11,6 +11,7 @@ from ttt3r_ros.model import packed, quantise, rope
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.layers import CrossAttention, SelfAttention
 from ttt3r_ros.model.lean import replace_matrices
+from ttt3r_ros.model.linear import KeptLinear, plus_linear
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.packed import PackedLinear, pack
 from ttt3r_ros.model.quantise import Int7Linear, Int8Linear
@@ -24,8 +25,7 @@ integers = pytest.mark.skipif(
     reason='this processor adds products of 8 bits in 16, or PyTorch lacks the operators',
 )
 brief = pytest.mark.skipif(
-    not (devices.multiplies_bfloat16() and packed._is_available()),
-    reason='this processor has no units for bfloat16, or PyTorch lacks the operators',
+    not packed._is_available(), reason='PyTorch lacks the operators for packed matrices'
 )
 
 
@@ -84,8 +84,45 @@ def test_outputs_come_in_the_order_that_is_asked_for(linear):
     expected = linear(x)[..., order]
     assert error(PackedLinear(linear, torch.float32, order)(x), expected) < 1e-6
     assert error(Int7Linear(linear, order)(x), expected) < 0.024
+    assert error(KeptLinear(linear, DTYPE, DTYPE, order)(x), expected) < 1e-6
     if devices.multiplies_int8() and quantise._is_exact():
         assert error(Int8Linear(linear, order)(x), expected) < 0.012
+
+
+def test_a_matrix_kept_in_fewer_bits_computes_in_more(linear):
+    x = torch.randn(1, 7, 512)
+    kept = KeptLinear(linear, DTYPE, torch.bfloat16)
+    assert kept.weight.dtype == torch.bfloat16
+    linear.weight.data = linear.weight.bfloat16().float()
+    assert torch.equal(kept(x), linear(x))
+
+
+FORMS = {
+    'plain': lambda linear: linear,
+    'kept': lambda linear: KeptLinear(linear, DTYPE, DTYPE),
+    'packed': lambda linear: PackedLinear(linear, DTYPE),
+}
+
+
+@pytest.mark.parametrize('bias', [True, False])
+@pytest.mark.parametrize('form', FORMS)
+def test_a_sum_with_a_linear_layer(form, bias):
+    torch.manual_seed(0)
+    linear = nn.Linear(24, 16, bias=bias)
+    layer, y = FORMS[form](linear), torch.randn(2, 7, 24)
+    for x in (torch.randn(2, 7, 16), torch.randn(2, 16, 7).transpose(1, 2)):
+        before = x.clone()
+        with torch.no_grad():
+            found, expected = plus_linear(x, layer, y), x + linear(y)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        assert torch.equal(x, before)
+
+
+def test_a_sum_with_a_linear_layer_can_be_learned():
+    linear, y = nn.Linear(24, 16), torch.randn(2, 7, 24)
+    plus_linear(torch.zeros(2, 7, 16), linear, y).sum().backward()
+    assert torch.allclose(linear.weight.grad, y.sum((0, 1)).expand(16, -1), atol=1e-4)
+    assert torch.equal(linear.bias.grad, torch.full((16,), 14.0))
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
@@ -114,7 +151,9 @@ def test_attention_is_left_alone_where_one_of_its_matrices_is(wide):
 
 
 @brief
-def test_a_wide_network_is_packed_for_bfloat16_and_computes_the_same(wide):
+def test_a_wide_network_is_packed_for_bfloat16_and_computes_the_same(wide, monkeypatch):
+    monkeypatch.setattr(devices, 'multiplies_bfloat16', lambda: True)
+    monkeypatch.setattr(devices, 'bfloat16_is_faster', lambda: True)
     plain = copy.deepcopy(wide).bfloat16()
     ready, dtype = make_ready(wide, 'bfloat16', CPU)
     assert dtype == torch.bfloat16
@@ -137,23 +176,55 @@ def test_a_network_made_ready_is_not_taken_for_another_precision(first, then):
     assert make_ready(network, then, CPU)[0] is not ready  # as loaded, it can be
 
 
-@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
-def test_what_need_not_be_packed_is_left_alone(precision, wide, monkeypatch):
-    monkeypatch.setattr(packed, 'multiplies_bfloat16', lambda: precision == 'float32')
-    dtype = devices.PRECISIONS[precision]
-    assert pack(wide, CPU, dtype) is wide
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16', 'int8'])
+def test_a_wide_network_computes_in_float32_where_that_is_fastest(precision, wide, monkeypatch):
+    monkeypatch.setattr(devices, 'multiplies_bfloat16', lambda: False)
+    monkeypatch.setattr(devices, 'bfloat16_is_faster', lambda: False)
+    exact = points(wide, DTYPE)
+    ready, dtype = make_ready(wide, precision, CPU)
+    assert dtype == torch.float32
+    kept = [module for module in ready.modules() if isinstance(module, KeptLinear)]
+    brief = torch.float32 if precision == 'float32' else torch.bfloat16
+    assert {layer.weight.dtype for layer in kept} == {brief}
+    assert {layer.bias.dtype for layer in kept} == {torch.float32}
+    attentions = [m for m in ready.modules() if isinstance(m, SelfAttention | CrossAttention)]
+    assert all(module.paired for module in attentions)
+    bounds = {'float32': 1e-4, 'bfloat16': 0.02, 'int8': 0.2}
+    assert error(points(ready, DTYPE), exact) < bounds[precision]
+    assert make_ready(ready, precision, CPU)[0] is ready
+    assert torch.equal(points(wide, DTYPE), exact)
+
+
+def test_a_small_network_and_one_on_a_gpu_keep_their_matrices(wide, monkeypatch):
+    assert pack(wide, torch.device('cuda'), torch.bfloat16, torch.bfloat16) is wide
     monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 1000)
-    monkeypatch.setattr(packed, 'multiplies_bfloat16', lambda: True)
-    assert pack(wide, CPU, torch.bfloat16) is wide
+    assert pack(wide, CPU, torch.bfloat16, torch.bfloat16) is wide
 
 
 def test_where_pytorch_lacks_the_operators_nothing_is_packed(wide, monkeypatch):
     def missing(*_):
         raise AttributeError
 
-    monkeypatch.setattr(packed, 'multiplies_bfloat16', lambda: True)
     monkeypatch.setattr(packed, 'PackedLinear', missing)
-    assert pack(wide, CPU, torch.bfloat16) is wide
+    monkeypatch.setattr(devices, 'bfloat16_is_faster', lambda: True)
+    plain = copy.deepcopy(wide).bfloat16()
+    ready, dtype = make_ready(wide, 'bfloat16', CPU)
+    assert dtype == torch.bfloat16
+    assert KeptLinear in kinds(ready)
+    assert error(points(ready, dtype), points(plain, dtype)) < 0.02
+
+
+@pytest.mark.parametrize(
+    ('has', 'brief', 'expected'),
+    [(True, 9.0, True), (False, 9.0, False), (False, 0.9, False), (False, 0.5, True)],
+)
+def test_units_or_a_trial_tell_where_bfloat16_is_faster(has, brief, expected, monkeypatch):
+    def seconds(work):
+        return brief if work().dtype == torch.bfloat16 else 1.0
+
+    monkeypatch.setattr(devices, 'multiplies_bfloat16', lambda: has)
+    monkeypatch.setattr(devices, '_seconds', seconds)
+    assert devices.bfloat16_is_faster.__wrapped__() == expected
 
 
 @pytest.mark.parametrize(
@@ -203,6 +274,7 @@ def test_the_input_of_a_rounded_matrix_stays_as_it_is(linear):
         pytest.param(Int8Linear, marks=integers),
         Int7Linear,
         lambda linear: PackedLinear(linear, torch.float32),
+        lambda linear: KeptLinear(linear, torch.float32, torch.float32),
     ],
 )
 def test_matrices_are_copied_once_and_then_shared(make, linear):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from ttt3r_ros.model.linear import last_rows, plus_linear
 from ttt3r_ros.model.rope import Rotation, pair_order, rotate
 
 NORM_EPS = 1e-6
@@ -51,6 +52,10 @@ class Mlp(nn.Module):
         out: Tensor = self.fc2(F.gelu(self.fc1(x)))
         return out
 
+    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
+        """Return the sum of a residual [B, N, out] and what comes of x [B, N, D]."""
+        return plus_linear(residual, self.fc2, F.gelu(self.fc1(x)))
+
 
 class SelfAttention(nn.Module):
     """Multi-head attention of tokens to each other."""
@@ -63,26 +68,30 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, table: Rotation | None) -> Tensor:
-        """[B, N, D] to [B, N, D]; without a table there are no positions."""
+    def forward(self, residual: Tensor, x: Tensor, table: Rotation | None) -> Tensor:
+        """
+        Attend.
+
+        :param residual: to which the result is added [B, N, D]
+        :param x: [B, N, D]
+        :param table: rotations of x's positions; without one there are none
+        :return: [B, N, D]
+        """
         batch, count, width = x.shape
-        if count == 1 and isinstance(self.qkv, nn.Linear):  # alone, a token reads its own value
-            start = 2 * width
-            alone: Tensor = F.linear(x, self.qkv.weight[start:], self.qkv.bias[start:])
-            return self._project(alone)
+        if count == 1:  # alone, a token reads its own value
+            alone = last_rows(self.qkv, x, 2 * width)
+            if alone is not None:
+                return plus_linear(residual, self.proj, alone)
         qkv = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads)
         qkv = qkv.permute(2, 0, 3, 1, 4)
         qk = qkv[:2] if table is None else rotate(qkv[:2], table, paired=self.paired)
-        return self._project(join_heads(F.scaled_dot_product_attention(qk[0], qk[1], qkv[2])))
+        read = F.scaled_dot_product_attention(qk[0], qk[1], qkv[2])
+        return plus_linear(residual, self.proj, join_heads(read))
 
     def pair_rows(self) -> dict[str, Tensor]:
         """Return which rows its matrix should have for the cheapest rotation, by layer."""
         order = pair_order(self.width // self.heads, 2 * self.heads)
         return {'qkv': torch.cat([order, torch.arange(2 * self.width, 3 * self.width)])}
-
-    def _project(self, x: Tensor) -> Tensor:
-        out: Tensor = self.proj(x)
-        return out
 
 
 class CrossAttention(nn.Module):
@@ -99,11 +108,12 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, y: Tensor, tables: tuple[Rotation, ...] | None
+        self, residual: Tensor, x: Tensor, y: Tensor, tables: tuple[Rotation, ...] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """
         Attend.
 
+        :param residual: to which the result is added [B, N, D]
         :param x: [B, N, D]
         :param y: [B, M, D]
         :param tables: rotations of x's and of y's positions
@@ -117,7 +127,7 @@ class CrossAttention(nn.Module):
             q = rotate(q, tables[0], paired=self.paired)
             k = rotate(k, tables[1], paired=self.paired)
         read = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(join_heads(read)), q, k
+        return plus_linear(residual, self.proj, join_heads(read)), q, k
 
     def pair_rows(self) -> dict[str, Tensor]:
         """Return which rows its matrices should have for the cheapest rotation, by layer."""
@@ -137,9 +147,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, table: Rotation | None) -> Tensor:
         """[B, N, D] to [B, N, D]."""
-        x = x + self.attn(self.norm1(x), table)
-        out: Tensor = x + self.mlp(self.norm2(x))
-        return out
+        x = self.attn(x, self.norm1(x), table)
+        return self.mlp.add_to(x, self.norm2(x))
 
 
 class DecoderBlock(nn.Module):
@@ -163,11 +172,9 @@ class DecoderBlock(nn.Module):
 
         :return: new x [B, N, D], and the cross-attention's queries and keys
         """
-        x = x + self.attn(self.norm1(x), None if tables is None else tables[0])
-        read, q, k = self.cross_attn(self.norm2(x), self.norm_y(y), tables)
-        x = x + read
-        x = x + self.mlp(self.norm3(x))
-        return x, q, k
+        x = self.attn(x, self.norm1(x), None if tables is None else tables[0])
+        x, q, k = self.cross_attn(x, self.norm2(x), self.norm_y(y), tables)
+        return self.mlp.add_to(x, self.norm3(x)), q, k
 
 
 class ModulatedNorm(nn.Module):
@@ -197,6 +204,5 @@ class ModulatedBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor, table: Rotation) -> Tensor:
         """Tokens [B, N, D] and condition [B, 1, D] to [B, N, D]."""
-        x = x + self.attn(self.norm1(x, condition), table)
-        out: Tensor = x + self.mlp(self.norm2(x, condition))
-        return out
+        x = self.attn(x, self.norm1(x, condition), table)
+        return self.mlp.add_to(x, self.norm2(x, condition))

@@ -92,11 +92,6 @@ def _is_large(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) and module.weight.numel() >= LARGE
 
 
-def in_order(rows: Tensor, order: Tensor | None) -> Tensor:
-    """Return rows [out, ...] in another order [out]; as they are without one."""
-    return rows if order is None else rows[order]
-
-
 def page_out(tensor: Tensor) -> None:
     """
     Give the memory of a mapped file's tensor back; it is read again if it is used again.

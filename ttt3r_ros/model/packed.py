@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ttt3r_ros.devices import multiplies_bfloat16
-from ttt3r_ros.model.lean import in_order, replace_matrices
+from ttt3r_ros.model.lean import replace_matrices
+from ttt3r_ros.model.linear import KeptLinear, in_order, own_bias
 from ttt3r_ros.model.network import Network
 
 
@@ -30,9 +30,7 @@ class PackedLinear(nn.Module):
         super().__init__()
         weight = in_order(linear.weight.detach().to(dtype), order)
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-        bias = linear.bias
-        # a copy: the tensor may lie in a mapped file
-        self._bias = None if bias is None else in_order(bias.detach().to(dtype, copy=True), order)
+        self._bias = own_bias(linear, dtype, order)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PackedLinear:
         return self
@@ -45,21 +43,22 @@ class PackedLinear(nn.Module):
         return out
 
 
-def pack(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+def pack(network: Network, device: torch.device, dtype: torch.dtype, kept: torch.dtype) -> Network:
     """
-    Return a network like the given one, whose large matrices are packed where that is faster.
+    Return a wide network like the given one with its large matrices as a processor needs them.
 
-    That is for bfloat16 on a processor with units for it; otherwise, and for a small network, the
-    network is returned as it is. All other parameters are shared with the given one, which stays
-    as it is.
+    On a GPU, and for a small network, the network is returned as it is. All other parameters are
+    shared with the given one, which stays as it is.
 
     :param device: that the network is to compute on
     :param dtype: in which it is to compute
+    :param kept: in which its large matrices are to be kept
     """
-    faster = device.type == 'cpu' and dtype == torch.bfloat16 and multiplies_bfloat16()
-    if not (faster and network.config.is_wide and _is_available()):
+    if device.type != 'cpu' or not network.config.is_wide:
         return network
-    return replace_matrices(network, lambda linear, order: PackedLinear(linear, dtype, order))
+    if dtype == torch.bfloat16 and _is_available():
+        return replace_matrices(network, lambda linear, order: PackedLinear(linear, dtype, order))
+    return replace_matrices(network, lambda linear, order: KeptLinear(linear, dtype, kept, order))
 
 
 def _is_available() -> bool:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ttt3r_ros.devices import multiplies_int8
-from ttt3r_ros.model.lean import in_order, replace_matrices
+from ttt3r_ros.model.lean import replace_matrices
+from ttt3r_ros.model.linear import in_order, own_bias
 from ttt3r_ros.model.network import Network
 
 # heads read out metric values, and are a small part of the work
@@ -39,7 +40,7 @@ class Int8Linear(nn.Module):
         weight, self._scale = _round(linear, order)
         self._weight: Tensor = torch.ops.onednn.qlinear_prepack(weight, None)
         self._zero = torch.zeros(len(self._scale), dtype=torch.int32)
-        self._bias = _bias(linear, order)
+        self._bias = own_bias(linear, torch.float32, order)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Int8Linear:
         return self
@@ -83,7 +84,8 @@ class Int7Linear(nn.Module):
         with warnings.catch_warnings():  # torch announces that these types are to change
             warnings.simplefilter('ignore', UserWarning)
             rounded = torch._make_per_channel_quantized_tensor(weight, scale.double(), zero, 0)
-            self._packed: Any = torch.ops.quantized.linear_prepack(rounded, _bias(linear, order))
+            bias = own_bias(linear, torch.float32, order)
+            self._packed: Any = torch.ops.quantized.linear_prepack(rounded, bias)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Int7Linear:
         return self
@@ -129,9 +131,3 @@ def _round(linear: nn.Linear, order: Tensor | None) -> tuple[Tensor, Tensor]:
     weight = in_order(linear.weight.detach().float(), order)
     scale = weight.abs().amax(dim=1).clamp(min=1e-12) / _LEVELS
     return (weight / scale[:, None]).round_().to(torch.int8), scale
-
-
-def _bias(linear: nn.Linear, order: Tensor | None) -> Tensor | None:
-    """Return a copy: the tensor may lie in a mapped file."""
-    bias = linear.bias
-    return None if bias is None else in_order(bias.detach().to(torch.float32, copy=True), order)

@@ -36,14 +36,14 @@ def make_ready(
         for something else, whose layers cannot be brought into another form
     """
     dtype = choose_precision(precision, device, wide=network.config.is_wide)
-    kind = INT8 if precision == INT8 else str(dtype).removeprefix('torch.')
+    kind = str(dtype).removeprefix('torch.') if precision == 'auto' else precision
     form = f'{kind} on {device}'
     if network.form not in ('', form):
         raise ValueError(
             f'the network was made ready for {network.form}, not for {form}: load it anew'
         )
     ready = quantise(network) if precision == INT8 else network
-    ready = pack(ready, device, dtype)
+    ready = pack(ready, device, dtype, torch.float32 if kind == 'float32' else torch.bfloat16)
     convert(ready, device, dtype)
     ready = fuse(ready)
     if ready is not network:

@@ -57,7 +57,10 @@ def rotate(x: Tensor, table: Rotation, *, paired: bool = False) -> Tensor:
     """
     if paired:
         pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], 2, -1, 2))
-        return torch.view_as_real(pairs * table).flatten(-3).to(x.dtype)
+        # each head by itself in memory, as attention reads it
+        turned = torch.empty(pairs.shape, dtype=pairs.dtype, device=pairs.device)
+        torch.mul(pairs, table, out=turned)
+        return torch.view_as_real(turned).flatten(-3).to(x.dtype)
     real, imaginary = x.float().view(*x.shape[:-1], 2, 2, -1).unbind(-2)
     turned = torch.complex(real, imaginary) * table
     return torch.view_as_real(turned).flatten(-3).to(x.dtype)

@@ -12,6 +12,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGE = 2 << 20  # bytes: more than an image of a usual camera has
 _WIDE = 4 << 20  # numbers: more than a hidden layer of a wide network has for an image
 _KEPT = 32 << 20  # bytes: more than one image needs meanwhile
+_WIDE_KEPT = {4: 128 << 20}  # bytes, by those of a wide network's numbers, where more pays
 _SMALL = 1024  # bytes: NumPy keeps free blocks up to this size,
 _BLOCKS = 8  # and of each size about so many
 
@@ -32,7 +33,7 @@ def tune_allocator(*, wide: int = 0) -> None:
         mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _WIDE * wide or _LARGE)
-            mallopt(_M_TRIM_THRESHOLD, _KEPT)
+            mallopt(_M_TRIM_THRESHOLD, _WIDE_KEPT.get(wide, _KEPT))
 
 
 def fill_small_blocks() -> None:
