@@ -114,15 +114,10 @@ def test_a_sum_with_a_linear_layer(form, bias):
         before = x.clone()
         with torch.no_grad():
             found, expected = plus_linear(x, layer, y), x + linear(y)
+        if form == 'plain':
+            assert torch.equal(found, expected)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
         assert torch.equal(x, before)
-
-
-def test_a_sum_with_a_linear_layer_can_be_learned():
-    linear, y = nn.Linear(24, 16), torch.randn(2, 7, 24)
-    plus_linear(torch.zeros(2, 7, 16), linear, y).sum().backward()
-    assert torch.allclose(linear.weight.grad, y.sum((0, 1)).expand(16, -1), atol=1e-4)
-    assert torch.equal(linear.bias.grad, torch.full((16,), 14.0))
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])

@@ -64,16 +64,16 @@ def last_rows(layer: nn.Module, x: Tensor, start: int) -> Tensor | None:
 
 def plus_linear(x: Tensor, layer: nn.Module, y: Tensor) -> Tensor:
     """
-    Return x + layer(y); where nothing is learned, with fewer passes over memory.
+    Return x + layer(y); of a layer that is kept, with fewer passes over memory.
 
-    A product can be added to what is there: to x and the bias.
+    Its product is added to what is there: to x and the bias.
 
     :param x: [..., out]
     :param layer: linear, in any form
     :param y: [..., in]
     :return: [..., out]
     """
-    if torch.is_grad_enabled() or not isinstance(layer, nn.Linear | KeptLinear):
+    if not isinstance(layer, KeptLinear):
         result: Tensor = x + layer(y)
         return result
     result = (x.clone() if layer.bias is None else x + layer.bias).contiguous()
