@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / 'shared'
+
+os.environ['TTT3R_TEXTURES'] = os.devnull  # scenes do not depend on what this user has cached
 
 
 @pytest.fixture(autouse=True, scope='session')
