@@ -214,21 +214,24 @@ def soak(
             publisher = node.create_publisher(type(camera.message(0)), 'image', quality)
             while not publisher.get_subscription_count():
                 time.sleep(0.05)
-            busy = processor_seconds(process)
+            busy, replies = processor_seconds(process), []
             for index in range(frames):
-                done, deadline = len(heard.arrived), time.monotonic() + _REPLY
+                done, began = len(heard.arrived), time.monotonic()
                 publisher.publish(camera.message(index))
-                while len(heard.arrived) == done and time.monotonic() < deadline:
+                while len(heard.arrived) == done and time.monotonic() < began + _REPLY:
                     time.sleep(0.001)
+                replies.append(1000 * (time.monotonic() - began))
                 if (index + 1) % every == 0:
                     now = processor_seconds(process)
                     yield {
                         'images': index + 1,
                         'answered': len(heard.arrived),
                         'processor ms per image': 1000 * (now - busy) / every,
+                        'reply p50 ms': float(np.median(replies)),
+                        'slowest reply ms': max(replies),
                         'resident MB': resident(process),
                     }
-                    busy = processor_seconds(process)
+                    busy, replies = processor_seconds(process), []
 
 
 def described(values: dict[str, str]) -> dict[str, float]:

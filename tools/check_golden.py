@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.network import OUTPUTS, Encoded, Network, Prediction, State
+from ttt3r_ros.model.ready import make_ready
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 
 _SMALL_OUTPUT = ('head.4.weight', 'pose_head.mlp.fc2.weight', 'head.proj.weight')
@@ -138,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--reset-after', type=int, nargs='*', default=[], metavar='FRAME')
     parser.add_argument('--no-update', type=int, nargs='*', default=[], metavar='FRAME')
     parser.add_argument('--tolerance', type=float, default=5e-4)
+    parser.add_argument('--ready', action='store_true', help='in the form that computes images')
     options = parser.parse_args(arguments)
     config = PRESETS[options.preset]
     if options.head:
@@ -147,8 +149,11 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = {'gate': 'beta', 'world': 'conf', 'colors': 'rgb'}
     outputs = frozenset(output for output, name in wanted.items() if name in golden)
     count, height, width = map(int, options.images.split('x'))
+    network = golden_network(config)
+    if options.ready:
+        network, _ = make_ready(network, 'float32', torch.device('cpu'))
     frames = run(
-        golden_network(config),
+        network,
         golden_images(count, height, width, options.seed),
         options.rule,
         reset_after=tuple(options.reset_after),

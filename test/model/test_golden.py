@@ -35,11 +35,25 @@ def test_rule_golden(rule, shared, check_golden, capsys):
     assert 'state_in' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('name', SMALL)
+def test_the_form_that_computes_wide_networks_gives_the_golden(
+    name, shared, check_golden, capsys, monkeypatch
+):
+    monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 0)
+    monkeypatch.setattr('ttt3r_ros.model.lean.LARGE', 1)
+    monkeypatch.setattr('ttt3r_ros.model.strips._NUMBERS', 0)
+    path = shared / 'golden' / f'{name}.npz'
+    options = ['--preset', 'golden_small', *SMALL[name].split(), '--ready']
+    status = check_golden.main([str(path), *options])
+    assert status == 0, capsys.readouterr().out
+
+
 @pytest.mark.full
-def test_full_golden(shared, check_golden):
+@pytest.mark.parametrize('form', [[], ['--ready']])
+def test_full_golden(form, shared, check_golden):
     path = shared / 'golden' / 'full_512_dpt_ttt3r.npz'
     options = '--preset cut3r_512_dpt --images 3x384x512 --seed 21 --subsample 8 --tolerance 1e-4'
-    assert check_golden.main([str(path), *options.split()]) == 0
+    assert check_golden.main([str(path), *options.split(), *form]) == 0
 
 
 def test_wrong_golden_fails(shared, check_golden):

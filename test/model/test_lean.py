@@ -33,14 +33,15 @@ class LargestMap(TorchDispatchMode):
 @pytest.mark.parametrize('height', [64, 80, 33])
 def test_strips_say_what_the_whole_map_says(height, factor, dtype, monkeypatch):
     torch.manual_seed(0)
-    convolve = DptHead(PRESETS['golden_small'], 4).eval().to(dtype).head[2:]
-    x = torch.randn(2, convolve[0].in_channels, height, 24, dtype=dtype)
+    _, _, convolve, *then = DptHead(PRESETS['golden_small'], 4).eval().to(dtype).head
+    then = torch.nn.Sequential(*then)
+    x = torch.randn(2, convolve.in_channels, height, 24, dtype=dtype)
     x = x.to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        whole = strips.convolve_enlarged(x, factor, convolve)
+        whole = strips.convolve_enlarged(x, factor, convolve, then)
         monkeypatch.setattr(strips, '_NUMBERS', 0)
         with LargestMap(x) as largest:
-            parts = strips.convolve_enlarged(x, factor, convolve)
+            parts = strips.convolve_enlarged(x, factor, convolve, then)
     assert whole.shape == parts.shape == (2, 4, factor * height, factor * 24)
     assert whole.dtype == parts.dtype == dtype
     bound = 1e-5 if dtype == torch.float32 else 1e-2

@@ -129,7 +129,7 @@ class DptHead(nn.Module):
             x = fusion.add(upsample(x, 2), level(index))
             x = fusion.refine(x)
         x = convolve_enlarged(x, 2, self.head[0])
-        return convolve_enlarged(x, self.final_scale, self.head[2:])
+        return convolve_enlarged(x, self.final_scale, self.head[2], self.head[3:])
 
 
 def token_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -7,12 +7,12 @@ process's own. Those that are not needed any more are given back at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import copy
 import ctypes
 import mmap
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -66,25 +66,45 @@ def replace_matrices(
     :param make: the module that takes a layer's place, with its rows in the order given
     :param within: beginnings of the names of the layers that are replaced
     """
-    chosen = {name for name, module in network.named_modules() if name.startswith(within)}
-    chosen = {name for name in chosen if _is_large(network.get_submodule(name))}
-    if not chosen:
+    chosen = [
+        name
+        for name, module in network.named_modules()
+        if name.startswith(within) and _is_large(module)
+    ]
+    orders: dict[str, Tensor] = {}
+    paired = []
+    for name, module in network.named_modules():
+        if isinstance(module, SelfAttention | CrossAttention):
+            rows = {f'{name}.{own}': order for own, order in module.pair_rows().items()}
+            if rows.keys() <= set(chosen):
+                paired.append(name)
+                orders |= rows
+    replaced = replace_layers(network, chosen, lambda name, layer: make(layer, orders.get(name)))
+    for name in paired:
+        cast(SelfAttention | CrossAttention, replaced.get_submodule(name)).paired = True
+    return replaced
+
+
+def replace_layers(
+    network: Network, names: Sequence[str], make: Callable[[str, Any], nn.Module]
+) -> Network:
+    """
+    Return a network like the given one with other modules for some layers; itself for none.
+
+    All other parameters are shared with the given one, which stays as it is.
+
+    :param names: of the layers, which have a `weight`
+    :param make: the module that takes the place of a layer, given its name and itself
+    """
+    if not names:
         return network
     shared = {id(parameter): parameter for parameter in network.parameters()}
     replaced: Network = copy.deepcopy(network, shared)
-    orders: dict[str, Tensor] = {}
-    for name, module in replaced.named_modules():
-        if isinstance(module, SelfAttention | CrossAttention):
-            rows = {f'{name}.{own}': order for own, order in module.pair_rows().items()}
-            if rows.keys() <= chosen:
-                module.paired = True
-                orders |= rows
-    for name in sorted(chosen):
+    for name in names:
         parent, _, own = name.rpartition('.')
         layer = replaced.get_submodule(name)
-        assert isinstance(layer, nn.Linear)
-        setattr(replaced.get_submodule(parent), own, make(layer, orders.get(name)))
-        page_out(layer.weight)
+        setattr(replaced.get_submodule(parent), own, make(name, layer))
+        page_out(cast(Tensor, layer.weight))
     return replaced
 
 

@@ -1,21 +1,28 @@
 """
-Linear layers with large matrices, and sums of such a layer's result and something else.
+Layers in other forms: linear ones with large matrices, and sums of their results and others.
 
 Sizes: out and in, the channels of results and of inputs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 
-class KeptLinear(nn.Module):
+class Shared(nn.Module):
+    """A layer in another form, which stays as it is made: copies of a network share it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class KeptLinear(Shared):
     """
-    A linear layer whose matrix is kept in another type or order; copies share it.
+    A linear layer whose matrix is kept in another type or order.
 
     :param linear: as trained
     :param dtype: in which it computes: that of its inputs and outputs
@@ -34,9 +41,6 @@ class KeptLinear(nn.Module):
         # copies: the tensors may lie in a mapped file
         self.weight = in_order(linear.weight.detach().to(kept, copy=order is None), order)
         self.bias = own_bias(linear, dtype, order)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> KeptLinear:
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""

@@ -7,19 +7,17 @@ PyTorch makes anew at each product. Here that is done once; results are the same
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from ttt3r_ros.model.lean import replace_matrices
-from ttt3r_ros.model.linear import KeptLinear, in_order, own_bias
+from ttt3r_ros.model.linear import KeptLinear, Shared, in_order, own_bias
 from ttt3r_ros.model.network import Network
 
 
-class PackedLinear(nn.Module):
+class PackedLinear(Shared):
     """
-    A linear layer whose matrix is in the order of products; copies share it.
+    A linear layer whose matrix is in the order of products.
 
     :param linear: as trained
     :param dtype: of the products' factors
@@ -31,9 +29,6 @@ class PackedLinear(nn.Module):
         weight = in_order(linear.weight.detach().to(dtype), order)
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         self._bias = own_bias(linear, dtype, order)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> PackedLinear:
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] to [..., out]."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ttt3r_ros.devices import multiplies_int8
 from ttt3r_ros.model.lean import replace_matrices
-from ttt3r_ros.model.linear import in_order, own_bias
+from ttt3r_ros.model.linear import Shared, in_order, own_bias
 from ttt3r_ros.model.network import Network
 
 # heads read out metric values, and are a small part of the work
@@ -25,11 +25,11 @@ _LEVELS = 127  # of weights, on each side of zero
 _STEPS = 254  # of activations: with zero at a whole step, 255 of them can be reached
 
 
-class Int8Linear(nn.Module):
+class Int8Linear(Shared):
     """
     A linear layer in integers of 8 bits, on processors that add their products without overflow.
 
-    Its products are oneDNN's. Copies of the module share its matrix.
+    Its products are oneDNN's.
 
     :param linear: as trained
     :param order: of the outputs, by their indices [out]
@@ -41,9 +41,6 @@ class Int8Linear(nn.Module):
         self._weight: Tensor = torch.ops.onednn.qlinear_prepack(weight, None)
         self._zero = torch.zeros(len(self._scale), dtype=torch.int32)
         self._bias = own_bias(linear, torch.float32, order)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Int8Linear:
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] to [..., out], of x's type; NaN if x is not finite."""
@@ -66,12 +63,12 @@ class Int8Linear(nn.Module):
         return out
 
 
-class Int7Linear(nn.Module):
+class Int7Linear(Shared):
     """
     A linear layer of weights of 8 and activations of 7 bits, for all other processors.
 
     There products of 8 bits, added in pairs, could overflow 16. Its products are FBGEMM's, or
-    QNNPACK's. Copies of the module share its matrix.
+    QNNPACK's.
 
     :param linear: as trained
     :param order: of the outputs, by their indices [out]
@@ -86,9 +83,6 @@ class Int7Linear(nn.Module):
             rounded = torch._make_per_channel_quantized_tensor(weight, scale.double(), zero, 0)
             bias = own_bias(linear, torch.float32, order)
             self._packed: Any = torch.ops.quantized.linear_prepack(rounded, bias)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Int7Linear:
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] to [..., out], of x's type."""

@@ -17,6 +17,7 @@ from ttt3r_ros.model.packed import pack
 from ttt3r_ros.model.quantise import quantise
 from ttt3r_ros.model.replay import Replayed
 from ttt3r_ros.model.traces import trace
+from ttt3r_ros.model.winograd import use_winograd
 
 _GRAPH_TOLERANCE = 0.02  # kernels may be chosen otherwise, and half precision rounds coarsely
 _TRACE_TOLERANCE = 1e-4  # the operations are the same
@@ -43,7 +44,9 @@ def make_ready(
             f'the network was made ready for {network.form}, not for {form}: load it anew'
         )
     ready = quantise(network) if precision == INT8 else network
-    ready = pack(ready, device, dtype, torch.float32 if kind == 'float32' else torch.bfloat16)
+    kept = torch.float32 if kind == 'float32' else torch.bfloat16
+    ready = pack(ready, device, dtype, kept)
+    ready = use_winograd(ready, device, dtype, kept)
     convert(ready, device, dtype)
     ready = fuse(ready)
     if ready is not network:

@@ -19,29 +19,43 @@ def upsample(x: Tensor, factor: int) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=True)
 
 
-def convolve_enlarged(x: Tensor, factor: int, convolve: nn.Module) -> Tensor:
+def convolve_enlarged(
+    x: Tensor, factor: int, convolve: nn.Module, then: nn.Module | None = None
+) -> Tensor:
     """
     Enlarge a map [B, C, h, w] and convolve it: [B, channels, factor h, factor w].
 
     Large maps in strips, each with a row of its neighbours: the enlarged map, and what lies
     between the convolutions, would take several times the memory of all other activations.
 
-    :param convolve: layers of which one, 3 x 3, looks beyond its own pixel
+    :param convolve: a convolution of 3 x 3 that keeps the size
+    :param then: layers of which none looks beyond its own pixel
     """
+    then = nn.Identity() if then is None else then
     height = factor * x.shape[2]
     numbers = x[0].numel() * factor**2
     if x.is_cuda or torch.is_grad_enabled() or numbers <= _NUMBERS:
-        return cast(Tensor, convolve(upsample(x, factor)))
+        return cast(Tensor, then(convolve(upsample(x, factor))))
     out = torch.empty(0)
     for top in range(0, height, _ROWS):
         bottom = min(height, top + _ROWS)
-        above, below = min(1, top), min(1, height - bottom)
-        strip = convolve(_rows(x, factor, top - above, bottom + below))
+        above, below = int(top == 0), int(bottom == height)  # rows of zeros
+        seen = _rows(x, factor, top - 1 + above, bottom + 1 - below)
+        if above or below:
+            seen = F.pad(seen, (0, 0, above, below))
+        strip = then(_inside(convolve, seen))
         if top == 0:
             size = (len(x), strip.shape[1], height, strip.shape[3])
             out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-        out[:, :, top:bottom] = strip[:, :, above : above + bottom - top]
+        out[:, :, top:bottom] = strip
     return out
+
+
+def _inside(convolve: nn.Module, x: Tensor) -> Tensor:
+    """Convolve [B, C, h, w] without the first and the last row of the result."""
+    if isinstance(convolve, nn.Conv2d):
+        return F.conv2d(x, convolve.weight, convolve.bias, padding=(0, 1))
+    return cast(Tensor, convolve(x, inside=True))
 
 
 def _rows(x: Tensor, factor: int, top: int, bottom: int) -> Tensor:
