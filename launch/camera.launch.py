@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import (
@@ -15,6 +16,8 @@ from launch.substitutions import LaunchConfiguration, TextSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 import yaml
+
+from ttt3r_ros.node.shared_memory import image_environment
 
 PACKAGE = 'ttt3r_ros'
 # The image topic of each source, where the argument image is left out.
@@ -184,10 +187,17 @@ def source(
     :param on_robot: whether it is a robot that is tracked, and not the camera itself
     """
     kind = arguments['source']
+    roomy = image_environment(os.environ, Path.cwd())  # a driver's images are larger than others'
     if kind == 'usb':
         need('usb_cam', 'source:=usb')
         renamed = renamed_driver('image_raw', 'camera_info', remappings)
-        return Node(package='usb_cam', executable='usb_cam_node_exe', remappings=renamed, **common)
+        return Node(
+            package='usb_cam',
+            executable='usb_cam_node_exe',
+            remappings=renamed,
+            additional_env=roomy,
+            **common,
+        )
     if kind == 'realsense':
         need('realsense2_camera', 'source:=realsense')
         return Node(
@@ -203,6 +213,7 @@ def source(
                 '~/color/camera_info',
                 [(old, absolute(new, arguments['namespace'])) for old, new in remappings],
             ),
+            additional_env=roomy,
             output='screen',
         )
     if not arguments['input']:

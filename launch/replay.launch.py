@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import (
@@ -20,6 +21,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from ttt3r_ros.node.shared_memory import image_environment
 
 PLAYING = {
     'bag': (None, 'Bag to play (folder or file).', None),
@@ -89,7 +92,8 @@ def bag_player(value: dict[str, str]) -> ExecuteProcess:
         command += ['--delay', value['delay']]
     if value['loop'] == 'true':
         command.append('--loop')
-    return ExecuteProcess(cmd=command, output='screen')
+    roomy = image_environment(os.environ, Path.cwd())
+    return ExecuteProcess(cmd=command, additional_env=roomy, output='screen')
 
 
 def own_player(value: dict[str, str]) -> Node:

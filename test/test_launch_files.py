@@ -6,6 +6,7 @@ test/launch runs the same files for real, where launch is installed.
 
 from importlib import util
 from itertools import pairwise
+import os
 from pathlib import Path
 import sys
 from types import ModuleType, SimpleNamespace
@@ -13,6 +14,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from test_architecture import ROOT
 import yaml
+
+from ttt3r_ros.node.shared_memory import PROFILES
 
 STAND_INS = {
     'launch': ['LaunchContext', 'LaunchDescription'],
@@ -246,6 +249,18 @@ def test_a_parameter_file_that_is_missing_starts_nothing(camera, monkeypatch, tm
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RuntimeError, match=f'params:={name}'):
         camera(params=name)
+
+
+@pytest.mark.parametrize('source', ['usb', 'realsense'])
+def test_images_of_a_driver_fit_into_its_shared_memory(source, camera, monkeypatch):
+    for name in [name for name in os.environ if name.startswith(('FAST', 'ROS_', 'RMW_'))]:
+        monkeypatch.delenv(name)
+    driver = {'usb': 'usb_cam_node_exe', 'realsense': 'realsense2_camera_node'}[source]
+    assert camera(source=source)[driver].additional_env == {
+        'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILES)
+    }
+    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
+    assert camera(source=source)[driver].additional_env == {}
 
 
 @pytest.mark.parametrize('namespace', ['', 'robot', '/robot'])

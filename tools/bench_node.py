@@ -36,6 +36,7 @@ from tf2_msgs.msg import TFMessage
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.node.conversions import image_message
 from ttt3r_ros.node.outputs import TOPICS
+from ttt3r_ros.node.shared_memory import make_room_for_images
 
 _REPLY = 5.0  # seconds that an image may take
 _WARM = 8.0  # seconds before anything counts
@@ -50,6 +51,7 @@ class Heard:
 
     arrived: list[float]  # odometry, seconds since the epoch
     values: dict[str, str]  # of the newest diagnostics
+    map_bytes: int = 0  # of the newest map
 
 
 class Camera:
@@ -113,6 +115,7 @@ def running_node(domain: int, cores: set[int], log: Path, **parameters: Any) -> 
 def listening_client(domain: int) -> Iterator[tuple[Node, Heard]]:
     """Subscribe to all that the node publishes; messages stay as they come, packed."""
     context = rclpy.Context()
+    make_room_for_images()  # as for a camera that our launch files start
     rclpy.init(context=context, domain_id=domain)
     node = Node('bench', context=context)
     heard = Heard([], {})
@@ -125,6 +128,10 @@ def listening_client(domain: int) -> Iterator[tuple[Node, Heard]]:
     def arrive(_: bytes) -> None:
         heard.arrived.append(time.time())
 
+    def hold(message: bytes) -> None:
+        heard.map_bytes = len(message)
+
+    special = {'odometry': arrive, 'map_points': hold}
     for name, kind in TOPICS.items():
         latched = name == 'map_points'
         quality = QoSProfile(
@@ -132,7 +139,7 @@ def listening_client(domain: int) -> Iterator[tuple[Node, Heard]]:
             reliability=ReliabilityPolicy.RELIABLE,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
-        callback = arrive if name == 'odometry' else lambda _: None
+        callback = special.get(name, lambda _: None)
         node.create_subscription(kind, name, callback, quality, raw=True)
     node.create_subscription(TFMessage, '/tf', lambda _: None, 100, raw=True)
     node.create_subscription(DiagnosticArray, '/diagnostics', diagnose, 10)
@@ -166,21 +173,27 @@ def processor_seconds(process: int) -> float:
 
 
 def measure(
-    cores: set[int], rate: float, seconds: float, recording: Path | None, **parameters: Any
+    cores: set[int],
+    rate: float,
+    seconds: float,
+    recording: Path | None,
+    reliability: str = 'reliable',
+    **parameters: Any,
 ) -> dict[str, float | str]:
     """
     Let a camera run at a rate, and describe what comes of it.
 
     :param cores: processors that the node may use
+    :param reliability: of the images, on both sides
     :param parameters: of the node
     """
+    kept = 'reliable' if reliability == 'reliable' else 'sensor_data'
     domain = random.SystemRandom().randint(91, 101)
     camera = Camera(recording)
     with tempfile.TemporaryDirectory() as folder, listening_client(domain) as (node, heard):
         log = Path(folder) / 'node.log'
-        with running_node(domain, cores, log, image_qos='reliable', **parameters) as process:
-            # Best effort, one of a raw image's 15 datagrams is soon lost where a process waits.
-            quality = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+        with running_node(domain, cores, log, image_qos=kept, **parameters) as process:
+            quality = QoSProfile(depth=2, reliability=ReliabilityPolicy[reliability.upper()])
             publisher = node.create_publisher(type(camera.message(0)), 'image', quality)
             began = time.monotonic()
             busy = 0.0
@@ -193,7 +206,7 @@ def measure(
             time.sleep(1.5)  # for the last diagnostics
             counted = [at for at in heard.arrived if end - seconds < at <= end]
             return {
-                'what': f'{len(cores)} core(s), camera at {rate:g} Hz',
+                'what': f'{len(cores)} core(s), camera at {rate:g} Hz, {reliability}',
                 'frames/s': len(counted) / seconds,
                 'processor ms per frame': 1000 * busy / max(1, len(counted)),
                 **described(heard.values),
@@ -230,6 +243,7 @@ def soak(
                         'reply p50 ms': float(np.median(replies)),
                         'slowest reply ms': max(replies),
                         'resident MB': resident(process),
+                        'map message MB': heard.map_bytes / _MEGA,
                     }
                     busy, replies = processor_seconds(process), []
 
@@ -251,6 +265,9 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=30.0)
     parser.add_argument('--cores', type=int, default=1, help='that the node may use')
     parser.add_argument('--recording', type=Path)
+    parser.add_argument(
+        '--reliability', choices=('reliable', 'best_effort'), default='reliable', help='of images'
+    )
     parser.add_argument('--set', nargs=2, action='append', default=[], help='a parameter')
     parser.add_argument('--soak', type=int, help='so many images, one after the other, instead')
     parser.add_argument('--every', type=int, default=500, help='a line after so many of these')
@@ -263,7 +280,14 @@ def main() -> None:
         for line in soak(cores, arguments.soak, arguments.every, recording, **parameters):
             print(json.dumps(line), flush=True)
         return
-    result = measure(cores, arguments.rate, arguments.seconds, recording, **parameters)
+    result = measure(
+        cores,
+        arguments.rate,
+        arguments.seconds,
+        recording,
+        arguments.reliability,
+        **parameters,
+    )
     print(json.dumps(result))
 
 

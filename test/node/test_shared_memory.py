@@ -1,6 +1,17 @@
 import os
+from pathlib import Path
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
 
-from ttt3r_ros.node.shared_memory import remove_unfinished_segments
+import pytest
+
+from ttt3r_ros.node.shared_memory import (
+    PROFILES,
+    image_environment,
+    remove_unfinished_segments,
+)
 
 FINISHED = b'\2\0\0\0' + bytes(60)
 
@@ -34,3 +45,78 @@ def test_all_else_stays(tmp_path):
 
 def test_a_machine_without_shared_memory_is_none_of_our_business(tmp_path):
     assert remove_unfinished_segments(tmp_path / 'missing') == []
+
+
+NEW, OLD = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
+
+
+@pytest.mark.parametrize(
+    ('environment', 'variable'),
+    [
+        ({}, NEW),
+        ({'ROS_DISTRO': 'kilted'}, NEW),
+        ({'ROS_DISTRO': 'jazzy', 'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'}, OLD),
+        ({'ROS_DISTRO': 'humble', 'ROS_LOCALHOST_ONLY': '0', NEW: ''}, OLD),
+        ({'RMW_IMPLEMENTATION': 'rmw_fastrtps_dynamic_cpp'}, NEW),
+    ],
+)
+def test_images_get_room_by_the_variable_that_the_distribution_reads(
+    environment, variable, tmp_path
+):
+    assert image_environment(environment, tmp_path) == {variable: str(PROFILES)}
+
+
+@pytest.mark.parametrize(
+    'environment',
+    [
+        {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'},
+        {NEW: '/my.xml'},
+        {OLD: '/my.xml'},
+        {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'},
+        {'ROS_LOCALHOST_ONLY': '1'},
+        {'ROS_DISCOVERY_SERVER': '127.0.0.1:11811'},
+        {'RMW_FASTRTPS_USE_QOS_FROM_XML': '1'},
+    ],
+)
+def test_what_somebody_has_chosen_stays(environment, tmp_path):
+    assert image_environment(environment, tmp_path) == {}
+
+
+def test_settings_that_lie_in_the_folder_stay(tmp_path):
+    (tmp_path / 'DEFAULT_FASTDDS_PROFILES.xml').touch()
+    assert image_environment({}, tmp_path) == {}
+
+
+def test_the_settings_hold_an_image_of_a_full_hd_camera():
+    root = ElementTree.parse(PROFILES).getroot()
+    sizes = [int(each.text) for each in root.iter() if each.tag.endswith('segment_size')]
+    assert min(sizes) > 1920 * 1080 * 3
+
+
+SHOW = """
+import rclpy
+from ttt3r_ros.node.shared_memory import make_room_for_images
+make_room_for_images()
+rclpy.init()
+node = rclpy.create_node('roomy')
+print(open('/proc/self/maps').read())
+"""
+
+
+@pytest.mark.skipif(not Path('/dev/shm').is_dir(), reason='there is no shared memory to look at')
+def test_a_process_that_calls_for_room_has_it():
+    pytest.importorskip('rclpy')
+    environment = {name: value for name, value in os.environ.items() if 'FAST' not in name}
+    environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+    def largest(**more):
+        command = [sys.executable, '-c', SHOW]
+        done = subprocess.run(
+            command, env=environment | more, capture_output=True, text=True, check=True
+        )
+        spans = re.findall(r'(\w+)-(\w+) .*/fast(?:dds|rtps)_(?!port)', done.stdout)
+        return max((int(end, 16) - int(begin, 16) for begin, end in spans), default=0)
+
+    if not largest(FASTDDS_BUILTIN_TRANSPORTS='DEFAULT'):
+        pytest.skip('the middleware here is not Fast DDS, or has no shared memory')
+    assert largest() >= 8 << 20

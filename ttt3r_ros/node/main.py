@@ -61,9 +61,10 @@ def main(args: list[str] | None = None) -> None:
     from ttt3r_ros.node.executor import PromptExecutor
     from ttt3r_ros.node.memory import fill_small_blocks, tune_allocator
     from ttt3r_ros.node.reconstruction_node import ReconstructionNode
-    from ttt3r_ros.node.shared_memory import remove_unfinished_segments
+    from ttt3r_ros.node.shared_memory import make_room_for_images, remove_unfinished_segments
 
     tune_allocator()
+    make_room_for_images()
     fill_small_blocks()
     removed = remove_unfinished_segments()
     ending = Ending()

@@ -1,14 +1,59 @@
-"""What a killed process leaves in shared memory, and what makes every later one wait for ever."""
+"""
+Shared memory of Fast DDS: enough for an image, and none that makes a start wait for ever.
+
+What a process leaves that was killed at the wrong moment stops every later one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+import os
 from pathlib import Path
 import time
+
+PROFILES = Path(__file__).with_name('fastdds.xml')
+"""Settings of Fast DDS with shared memory for whole images."""
+
+# By these somebody has chosen settings or transports already, and ours would take their place.
+_CHOICES = (
+    'FASTDDS_DEFAULT_PROFILES_FILE',
+    'FASTRTPS_DEFAULT_PROFILES_FILE',
+    'FASTDDS_BUILTIN_TRANSPORTS',
+    'RMW_FASTRTPS_USE_QOS_FROM_XML',
+    'ROS_DISCOVERY_SERVER',
+    'ROS_LOCALHOST_ONLY',
+)
+_FILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')  # of a folder, likewise
+_FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 
 _PREFIXES = ('fastdds_', 'fastrtps_')  # of Fast DDS 3 (Kilted), and of Fast DDS 2 (Jazzy, Humble)
 _LOCKS = ('_el', '_sl')  # files that are empty by design
 _READY = (2).to_bytes(4, 'little')  # Boost.Interprocess: the creator has filled the segment
 _AGE = 5.0  # seconds after which nobody is still creating it: that takes microseconds
+
+
+def image_environment(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """
+    Return what to add to a process's environment, so that images fit into its shared memory.
+
+    By default Fast DDS has 0.5 MB of it for all messages of a process: of an image of 640 x 480
+    pixels a part is overwritten before it is read, and sent again.
+
+    :param environment: variables that the process has so far
+    :param folder: in which it runs
+    :return: nothing where Fast DDS is not used, or its settings or transports are chosen already
+    """
+    other = not environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps').startswith('rmw_fastrtps')
+    chosen = any(environment.get(name, '') not in ('', '0') for name in _CHOICES)
+    if other or chosen or any((folder / name).is_file() for name in _FILES):
+        return {}
+    library = 'FASTRTPS' if environment.get('ROS_DISTRO') in _FAST_DDS_2 else 'FASTDDS'
+    return {f'{library}_DEFAULT_PROFILES_FILE': str(PROFILES)}
+
+
+def make_room_for_images() -> None:
+    """Let images fit into the shared memory of this process: call it before `rclpy.init`."""
+    os.environ.update(image_environment(os.environ, Path.cwd()))
 
 
 def remove_unfinished_segments(folder: Path = Path('/dev/shm'), age: float = _AGE) -> list[Path]:
