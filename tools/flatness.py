@@ -28,6 +28,7 @@ from ttt3r_ros.reconstructor import Reconstructor
 
 _WARM = 20  # images until a fresh reconstructor is in the midst of its sequence
 _TURNS = 30  # images that both get, in turns
+_LAST_TURNS = 300  # of these at the end, which decides
 _LATE = 10  # samples over which the two are compared at the end: one alone varies by 5 %
 _SETTLED = 500  # images after which memory should stay as it is
 
@@ -75,15 +76,16 @@ def measure(frames: int, every: int) -> Iterator[Sample]:
         index += 1
         if index % every == 0:
             fresh = Reconstructor(long.config, long.network)
+            count = _TURNS if index < frames else _LAST_TURNS
             turns = [
                 [seconds(each, walk.image(image)) for each in (long, fresh)]
-                for image in range(index, index + _WARM + _TURNS)
+                for image in range(index, index + _WARM + count)
             ]
             both = turns[_WARM:]
             a, b = (1000 * statistics.median(column) for column in zip(*both, strict=True))
             del fresh
             yield Sample(index, a, b, 1000 * resident_memory())
-            index += _TURNS + _WARM
+            index += _WARM + count
 
 
 def draw(samples: list[Sample], path: Path) -> None:

@@ -1,3 +1,4 @@
+from importlib.metadata import PackageNotFoundError
 import os
 from pathlib import Path
 import re
@@ -51,19 +52,27 @@ NEW, OLD = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
 
 
 @pytest.mark.parametrize(
-    ('environment', 'variable'),
-    [
-        ({}, NEW),
-        ({'ROS_DISTRO': 'kilted'}, NEW),
-        ({'ROS_DISTRO': 'jazzy', 'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'}, OLD),
-        ({'ROS_DISTRO': 'humble', 'ROS_LOCALHOST_ONLY': '0', NEW: ''}, OLD),
-        ({'RMW_IMPLEMENTATION': 'rmw_fastrtps_dynamic_cpp'}, NEW),
-    ],
+    ('version', 'variable'),
+    [('3.3.16', OLD), ('7.1.4', OLD), ('9.1.2', NEW), ('10.0.1', NEW), ('odd', NEW)],
 )
 def test_images_get_room_by_the_variable_that_the_distribution_reads(
-    environment, variable, tmp_path
+    version, variable, tmp_path, monkeypatch
 ):
-    assert image_environment(environment, tmp_path) == {variable: str(PROFILES)}
+    monkeypatch.setattr('importlib.metadata.version', lambda _: version)
+    for environment in (
+        {},
+        {'RMW_IMPLEMENTATION': 'rmw_fastrtps_dynamic_cpp'},
+        {'ROS_LOCALHOST_ONLY': '0', variable: ''},
+    ):
+        assert image_environment(environment, tmp_path) == {variable: str(PROFILES)}
+
+
+def test_where_rclpy_does_not_tell_its_version_it_is_taken_for_new(tmp_path, monkeypatch):
+    def missing(_):
+        raise PackageNotFoundError
+
+    monkeypatch.setattr('importlib.metadata.version', missing)
+    assert list(image_environment({}, tmp_path)) == [NEW]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +123,7 @@ def test_a_process_that_calls_for_room_has_it():
         done = subprocess.run(
             command, env=environment | more, capture_output=True, text=True, check=True
         )
-        spans = re.findall(r'(\w+)-(\w+) .*/fast(?:dds|rtps)_(?!port)', done.stdout)
+        spans = re.findall(r'(\w+)-(\w+) .*/dev/shm/fast(?:dds|rtps)_(?!port)', done.stdout)
         return max((int(end, 16) - int(begin, 16) for begin, end in spans), default=0)
 
     if not largest(FASTDDS_BUILTIN_TRANSPORTS='DEFAULT'):

@@ -332,6 +332,8 @@ class ReconstructionNode(ManagedNode):
         msg = record.map_message(self._config.frame_prefix + self._config.map_frame)
         if msg is not None:
             outputs.send('map_points', msg)
+            del msg
+            trim_heaps()  # else the copies of a growing map are kept until it is called again
 
     def _publish_diagnostics(self) -> None:
         receiver, pipeline, outputs = self._receiver, self._pipeline, self._outputs

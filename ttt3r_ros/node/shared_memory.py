@@ -7,6 +7,7 @@ What a process leaves that was killed at the wrong moment stops every later one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 import os
 from pathlib import Path
 import time
@@ -24,7 +25,7 @@ _CHOICES = (
     'ROS_LOCALHOST_ONLY',
 )
 _FILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')  # of a folder, likewise
-_FAST_DDS_2 = ('humble', 'iron', 'jazzy')
+_FAST_DDS_3 = 8  # rclpy's version from which on ROS has it: Jazzy's is 7, Kilted's 9
 
 _PREFIXES = ('fastdds_', 'fastrtps_')  # of Fast DDS 3 (Kilted), and of Fast DDS 2 (Jazzy, Humble)
 _LOCKS = ('_el', '_sl')  # files that are empty by design
@@ -47,8 +48,16 @@ def image_environment(environment: Mapping[str, str], folder: Path) -> dict[str,
     chosen = any(environment.get(name, '') not in ('', '0') for name in _CHOICES)
     if other or chosen or any((folder / name).is_file() for name in _FILES):
         return {}
-    library = 'FASTRTPS' if environment.get('ROS_DISTRO') in _FAST_DDS_2 else 'FASTDDS'
+    library = 'FASTDDS' if _rclpy_version() >= _FAST_DDS_3 else 'FASTRTPS'
     return {f'{library}_DEFAULT_PROFILES_FILE': str(PROFILES)}
+
+
+def _rclpy_version() -> int:
+    """Return the first part of rclpy's version; that of the newest where it is not told."""
+    try:
+        return int(metadata.version('rclpy').partition('.')[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return _FAST_DDS_3
 
 
 def make_room_for_images() -> None:
