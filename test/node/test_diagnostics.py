@@ -146,3 +146,14 @@ def test_images_that_their_stamps_rule_out_are_a_warning_where_no_other_comes(ev
     assert status.level == WARN
     assert why in status.message
     assert '/camera/image' in status.message
+
+
+def test_more_images_lost_in_transport_than_received_are_a_warning(report):
+    check = HealthCheck('/ttt3r')
+    some = replace(FINE, counts={'received': 20, 'lost in transport': 20})
+    assert judge(snapshot=some, report=report, check=check)['input'].level == OK
+    most = replace(FINE, counts={'received': 24, 'lost in transport': 40})
+    status = judge(snapshot=most, report=report, check=check)['input']
+    assert status.level == WARN
+    assert '20 of 24 images lost in transport' in status.message
+    assert 'fastdds.xml' in status.message

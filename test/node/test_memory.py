@@ -8,7 +8,7 @@ import torch
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.node import reconstruction_node
 from ttt3r_ros.node.managed_node import Result
-from ttt3r_ros.node.memory import trim_heaps
+from ttt3r_ros.node.memory import trim_heap
 from ttt3r_ros.node.reconstruction_node import ReconstructionNode
 
 # Blocks of a map that grows, below one that was freed: glibc would keep their memory.
@@ -35,7 +35,7 @@ print(resident() - before)
 # Blocks of an image's arrays: what lies between those that stay, glibc keeps.
 TRIMMED = """
 import sys
-from ttt3r_ros.node.memory import trim_heaps
+from ttt3r_ros.node.memory import trim_heap
 
 def resident():
     return int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6
@@ -45,8 +45,39 @@ blocks = [bytearray(b'x') * 50_000 for _ in range(1000)]
 stay = blocks[::20]
 blocks.clear()
 if sys.argv[1] == 'yes':
-    trim_heaps()
+    trim_heap()
 print(resident() - before)
+"""
+
+# Copies of a message that grows, in threads that stay: each one's heap would keep its end.
+THREADS = """
+import sys
+import threading
+from ttt3r_ros.node import memory
+
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6
+
+if sys.argv[1] == 'no':
+    memory._M_ARENA_MAX = 0  # which glibc does not know
+memory.tune_allocator()
+before = resident()
+ended, done = threading.Event(), threading.Semaphore(0)
+
+def work():
+    copies = [bytearray(b'x') * 1_000_000 for _ in range(15)]
+    copies.clear()
+    done.release()
+    ended.wait()
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for _ in threads:
+    done.acquire()
+memory.trim_heap()
+print(resident() - before)
+ended.set()
 """
 
 # Masks over points that are never equally many: NumPy keeps blocks of each size.
@@ -87,6 +118,13 @@ def test_large_blocks_are_given_back_when_they_are_freed():
     assert measure(MAPPED, 'yes') < 4.0  # MB
     if measure(MAPPED, 'no') < 20.0:
         pytest.skip('this allocator gives them back by itself')
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='glibc only')
+def test_what_threads_have_freed_is_given_back():
+    assert measure(THREADS, 'yes') < 4.0  # MB
+    if measure(THREADS, 'no') < 20.0:
+        pytest.skip('this allocator gives it back by itself')
 
 
 WORK = """
@@ -168,7 +206,7 @@ def test_the_node_keeps_the_blocks_of_a_wide_network(
 
 def test_the_node_gives_free_pages_back_again_and_again(context):
     node = ReconstructionNode(context=context)
-    periods = [timer.timer_period_ns for timer in node.timers if timer.callback is trim_heaps]
+    periods = [timer.timer_period_ns for timer in node.timers if timer.callback is trim_heap]
     assert len(periods) == 1
     assert periods[0] <= 60e9
     node.destroy_node()

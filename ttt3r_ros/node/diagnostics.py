@@ -92,15 +92,27 @@ def _judge_input(
     if snapshot.silence > timeout:
         why = f': {situation.silent}' if situation.silent else ''
         return WARN, f'no image on {situation.topic} for {snapshot.silence:.1f} s{why}'
+    told = _trouble_of_images(situation.topic, new)
+    return (WARN, told) if told else (OK, 'receiving')
+
+
+def _trouble_of_images(topic: str, new: Mapping[str, int]) -> str:
+    """Say why images since the last time are of no use, or did not come; '' if all is well."""
+    came, lost = new.get('received', 0), new.get('lost in transport', 0)
     early, disordered = new.get('ahead of the clock', 0), new.get('out of order', 0)
-    if 0 < new.get('received', 0) <= early + disordered:
+    if 0 < came <= early + disordered:
         why = 'ahead of /clock' if early > disordered else 'not later than one before'
-        return WARN, f'no image of use on {situation.topic}: their stamps are {why}'
+        return f'no image of use on {topic}: their stamps are {why}'
     if new.get('bad'):
-        return WARN, f'{new["bad"]} images could not be used'
+        return f'{new["bad"]} images could not be used'
+    if lost > came:
+        return (
+            f'{lost} of {lost + came} images lost in transport: does the shared memory of the '
+            'process that sends them hold an image? See config/fastdds.xml'
+        )
     if new.get('with bad camera_info'):
-        return WARN, 'camera_info cannot be used; the log says why'
-    return OK, 'receiving'
+        return 'camera_info cannot be used; the log says why'
+    return ''
 
 
 def _judge_reconstruction(

@@ -54,16 +54,17 @@ def main(args: list[str] | None = None) -> None:
     """
     _on_signals(lambda *_: os._exit(0))
     # Here, for they take seconds, and a signal must end the process meanwhile too.
+    from ttt3r_ros.node.memory import fill_small_blocks, tune_allocator
+
+    tune_allocator()  # before the libraries below have threads
     import rclpy
     from rclpy.executors import ExternalShutdownException
     from rclpy.signals import SignalHandlerOptions
 
     from ttt3r_ros.node.executor import PromptExecutor
-    from ttt3r_ros.node.memory import fill_small_blocks, tune_allocator
     from ttt3r_ros.node.reconstruction_node import ReconstructionNode
     from ttt3r_ros.node.shared_memory import make_room_for_images, remove_unfinished_segments
 
-    tune_allocator()
     make_room_for_images()
     fill_small_blocks()
     removed = remove_unfinished_segments()

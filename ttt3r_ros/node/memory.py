@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 _LARGE = 2 << 20  # bytes: more than an image of a usual camera has
 _WIDE = 4 << 20  # numbers: more than a hidden layer of a wide network has for an image
 _KEPT = 32 << 20  # bytes: more than one image needs meanwhile
@@ -21,6 +21,9 @@ def tune_allocator(*, wide: int = 0) -> None:
     """
     Let the allocator return blocks as large as a whole map at once, and keep smaller ones.
 
+    All threads get one heap: of others glibc never gives back the end, so that each would keep
+    what the largest map message took there. To be called before there are threads.
+
     glibc would raise its threshold to the largest block that was ever freed, and blocks below it
     stay: each size of a growing map's message, some ten times over. With a threshold of our own,
     it would return the end of its heap whenever 128 kB of it are free, and fetch it again page by
@@ -32,6 +35,7 @@ def tune_allocator(*, wide: int = 0) -> None:
     if sys.platform.startswith('linux'):
         mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
         if mallopt is not None:
+            mallopt(_M_ARENA_MAX, 1)
             mallopt(_M_MMAP_THRESHOLD, _WIDE * wide or _LARGE)
             mallopt(_M_TRIM_THRESHOLD, _WIDE_KEPT.get(wide, _KEPT))
 
@@ -55,16 +59,16 @@ def give_back_memory() -> None:
     Without this glibc keeps freed weights for later: its threshold for mapping memory has grown.
     """
     gc.collect()
-    trim_heaps()
+    trim_heap()
 
 
-def trim_heaps() -> None:
+def trim_heap() -> None:
     """
-    Return the free pages of all heaps; where the allocator cannot be asked, nothing happens.
+    Return the free pages of the heap; where the allocator cannot be asked, nothing happens.
 
-    glibc has a heap for each of some threads, and gives back nothing but its end. Every heap keeps
-    what it held at its fullest, and among a dozen of threads there is always one that was never so
-    full before: memory rises for hours, by steps, though nothing more is in use. This takes 1 ms.
+    By itself glibc gives back nothing but its end, and what lies before that stays as large as it
+    was at its fullest: memory rises for hours, by steps, though nothing more is in use. This takes
+    1 ms.
     """
     if sys.platform.startswith('linux'):
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)

@@ -25,7 +25,7 @@ from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
 from ttt3r_ros.node.managed_node import ManagedNode
-from ttt3r_ros.node.memory import give_back_memory, trim_heaps, tune_allocator
+from ttt3r_ros.node.memory import give_back_memory, trim_heap, tune_allocator
 from ttt3r_ros.node.outputs import Outputs
 from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.pipeline import Pipeline, Report
@@ -95,7 +95,7 @@ class ReconstructionNode(ManagedNode):
         )
         self.create_timer(
             _TRIM_PERIOD,
-            trim_heaps,
+            trim_heap,
             callback_group=MutuallyExclusiveCallbackGroup(),
             clock=steady_clock(),
         )
@@ -333,7 +333,7 @@ class ReconstructionNode(ManagedNode):
         if msg is not None:
             outputs.send('map_points', msg)
             del msg
-            trim_heaps()  # else the copies of a growing map are kept until it is called again
+            trim_heap()  # else the copies of a growing map are kept until it is called again
 
     def _publish_diagnostics(self) -> None:
         receiver, pipeline, outputs = self._receiver, self._pipeline, self._outputs
