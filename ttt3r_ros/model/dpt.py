@@ -39,9 +39,10 @@ class Fusion(nn.Module):
         self.out_conv = nn.Conv2d(width, width, 1)
 
     def add(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Add the finer level [B, C, h, w] to x of that size, or larger by a row or a column."""
+        """Add the finer level [B, C, h, w] to x, which has half of its size, rounded up."""
         out: Tensor = self.resConfUnit1(skip)
-        return out.add_(x[:, :, : skip.shape[2], : skip.shape[3]])
+        # enlarged not before: it is the larger of the two
+        return out.add_(upsample(x, 2)[:, :, : skip.shape[2], : skip.shape[3]])
 
     def refine(self, x: Tensor) -> Tensor:
         """
@@ -126,7 +127,7 @@ class DptHead(nn.Module):
         x = scratch.refinenet4.refine(level(3))
         finer = (scratch.refinenet3, scratch.refinenet2, scratch.refinenet1)
         for index, fusion in zip((2, 1, 0), finer, strict=True):
-            x = fusion.add(upsample(x, 2), level(index))
+            x = fusion.add(x, level(index))
             x = fusion.refine(x)
         x = convolve_enlarged(x, 2, self.head[0])
         return convolve_enlarged(x, self.final_scale, self.head[2], self.head[3:])
