@@ -10,6 +10,8 @@ from faults import stranger
 from harness import image
 from std_srvs.srv import Trigger
 
+from ttt3r_ros.node.shared_memory import image_environment
+
 HOOK = """
 import os, sys
 def audit(event, arguments):
@@ -65,9 +67,15 @@ def kinds(pid: int, domain: int) -> Counter:
     return count
 
 
-def test_no_socket_is_open_but_those_that_every_ros_node_has(system, tmp_path):
-    """A node that does nothing tells which: UDP, on the ports of the domain or only sending."""
+def test_no_socket_is_open_but_those_that_every_ros_node_has(system, tmp_path, monkeypatch):
+    """
+    A node that does nothing tells which: UDP, on the ports of the domain or only sending.
+
+    It has the same settings of Fast DDS, with which there is one more to send by.
+    """
     pid = at_work(system, map_directory=str(tmp_path))
+    for name, value in image_environment(os.environ, Path.cwd()).items():
+        monkeypatch.setenv(name, value)
     with stranger(system.domain, 'rclpy.spin(node)') as bare:
         system.client.until(
             lambda: 'stranger' in system.client.node.get_node_names(), 'the bare node'
