@@ -6,7 +6,7 @@ Sizes: out and in, the channels of results and of inputs.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 class Shared(nn.Module):
     """A layer in another form, which stays as it is made: copies of a network share it."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Shared:
         return self
 
 
