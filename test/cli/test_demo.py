@@ -58,7 +58,7 @@ def frame(index: int, shape: tuple[int, int]) -> Frame:
 
 
 def test_outcome_is_measured_against_the_ground_truth_and_drawn(tmp_path):
-    frames = {index * 10**9: frame(index, (24, 40)) for index in range(5)}
+    frames = {item.nanoseconds: item for item in (frame(index, (24, 40)) for index in range(5))}
     outcome = Outcome(
         poses={stamp: item.T_world_camera for stamp, item in frames.items()},
         depths={stamp: np.full((12, 16), 2.0 + i, np.float32) for i, stamp in enumerate(frames)},
@@ -76,7 +76,7 @@ def test_outcome_is_measured_against_the_ground_truth_and_drawn(tmp_path):
 
 def test_frames_are_not_kept(tmp_path):
     film = Film(frame(index, (24, 40)) for index in range(20))
-    stamps = [index * 10**9 for index in range(20)]
+    stamps = [frame(index, (1, 1)).nanoseconds for index in range(20)]
     small = np.ones((12, 16), np.float32)
     outcome = Outcome(
         poses={stamp: np.eye(4) for stamp in stamps},

@@ -1,8 +1,12 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 from made_up import depth_map, gradient, pose
 import numpy as np
 import pytest
 
 from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.io import bags
 from ttt3r_ros.io.bag_writer import DEPTH_TOPIC, IMAGE_TOPIC, POSE_TOPIC, write_bag
 from ttt3r_ros.io.sequence import open_sequence
 
@@ -121,3 +125,34 @@ def test_the_writer_overwrites_nothing(bag, recording):
         write_bag(bag, recording)
     with pytest.raises(ValueError, match='storage'):
         write_bag(bag / 'new', recording, storage='tape')
+
+
+def stamped_images(*times):
+    """Images whose headers have the second of each pair of nanoseconds; recorded at the first."""
+    for recorded, nanoseconds in times:
+        sec, nanosec = divmod(nanoseconds, 1_000_000_000)
+        stamp = SimpleNamespace(sec=sec, nanosec=nanosec)
+        yield recorded, SimpleNamespace(header=SimpleNamespace(stamp=stamp))
+
+
+@pytest.mark.parametrize(
+    ('times', 'stamps'),
+    [
+        ([(9_000, 0), (9_100, 100), (9_200, 200)], [0, 100, 200]),  # simulated time
+        ([(9_000, 0), (9_100, 8_900), (9_200, 0)], [9_000, 8_900, 9_200]),  # some left empty
+        ([(9_000, 0), (9_100, 0), (9_200, 0)], [9_000, 9_100, 9_200]),  # all of them
+        ([(9_000, 0)], [9_000]),
+        ([], []),
+    ],
+)
+def test_an_empty_stamp_is_zero_where_simulated_time_begins_there(times, stamps):
+    dated = list(bags.dated(stamped_images(*times)))
+    assert [round(stamp * 1e9) for _, stamp, _ in dated] == stamps
+    assert [recorded for recorded, _, _ in dated] == [recorded for recorded, _ in times]
+
+
+def test_a_recording_from_zero_keeps_its_times(tmp_path, recording):
+    frames = [replace(frame, stamp=frame.index / 8) for frame in recording]
+    write_bag(tmp_path / 'bag', frames)
+    stamps = [frame.stamp for frame in open_sequence(tmp_path / 'bag')]
+    assert stamps == [1e-9, *(i / 8 for i in range(1, 5))]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ttt3r_ros.model.config import PRESETS
-from ttt3r_ros.node import reconstruction_node
+from ttt3r_ros.node import memory, reconstruction_node
 from ttt3r_ros.node.managed_node import Result
-from ttt3r_ros.node.memory import trim_heap
+from ttt3r_ros.node.memory import SeldomTrim, trim_heap
 from ttt3r_ros.node.reconstruction_node import ReconstructionNode
 
 # Blocks of a map that grows, below one that was freed: glibc would keep their memory.
@@ -210,3 +210,15 @@ def test_the_node_gives_free_pages_back_again_and_again(context):
     assert len(periods) == 1
     assert periods[0] <= 60e9
     node.destroy_node()
+
+
+def test_maps_that_come_often_have_the_heap_trimmed_once_a_second(monkeypatch):
+    times, trims = iter([0.0, 0.4, 0.99, 1.0, 1.5, 7.0]), []
+    monkeypatch.setattr(memory.time, 'monotonic', lambda: next(times))
+    monkeypatch.setattr(memory, 'trim_heap', lambda: trims.append(True))
+    trim = SeldomTrim()
+    done = []
+    for _ in range(6):
+        trim()
+        done.append(len(trims))
+    assert done == [1, 1, 1, 2, 2, 3]

@@ -9,6 +9,7 @@ from harness import HEIGHT, WIDTH, picture
 import numpy as np
 from PIL import Image
 
+from ttt3r_ros.io.images import FRAME_RATE
 from ttt3r_ros.io.sequence import open_sequence
 
 
@@ -40,3 +41,5 @@ def test_demo_plays_all_frames_and_leaves_bag_points_trajectory_and_picture(tmp_
     assert colors.has_depth
     info = next(iter(open_sequence(out / 'bag', topic='/color/image'))).image()
     assert abs(info.shape[1] / info.shape[0] - WIDTH / HEIGHT) < 0.2
+    stamps = [round(frame.stamp * 1e9) for frame in colors]
+    assert stamps == [1, *(round(index / FRAME_RATE * 1e9) for index in range(1, 6))]

@@ -79,7 +79,7 @@ def write_outcome(folder: Path, name: str, frames: Iterable[Frame], outcome: Out
     found: dict[int, Transform] = {}
     shown = _chosen_for_picture(outcome)
     for frame in frames:
-        stamp = round(frame.stamp * 1e9)
+        stamp = frame.nanoseconds
         if stamp in outcome.poses and stamp not in found:
             found[stamp] = outcome.poses[stamp]
             accuracy.add_pose(found[stamp], frame.T_world_camera)

@@ -63,8 +63,8 @@ def write_bag(
                     kind = message.__msgtype__
                     if topic not in topics:
                         topics[topic] = writer.add_connection(topic, kind, typestore=_STORES)
-                    time = round(frame.stamp * 1e9)
-                    writer.write(topics[topic], time, _STORES.serialize_cdr(message, kind))
+                    data = _STORES.serialize_cdr(message, kind)
+                    writer.write(topics[topic], frame.nanoseconds, data)
                 count += 1
     except WriterError as error:
         raise DatasetError(f'cannot write the bag {path}: {error}') from error
@@ -90,7 +90,7 @@ def _make(kind: str, **fields: Any) -> Any:
 
 
 def _header(frame: Frame, frame_id: str) -> Any:
-    sec, nanosec = divmod(round(frame.stamp * 1e9), 1_000_000_000)
+    sec, nanosec = divmod(frame.nanoseconds, 1_000_000_000)
     stamp = _make('builtin_interfaces/msg/Time', sec=sec, nanosec=nanosec)
     return _make('std_msgs/msg/Header', stamp=stamp, frame_id=frame_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain, islice
 import logging
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,10 @@ class Bag(Sequence):
     def __iter__(self) -> Iterator[Frame]:
         with _open(self._path) as reader:
             images = _connection(reader, self._topic, IMAGE_TYPES)
-            for index, (time, message) in enumerate(_messages(reader, images)):
+            for index, (_, stamp, message) in enumerate(dated(_messages(reader, images))):
                 yield Frame(
                     index,
-                    ros_messages.stamp_seconds(message, time),
+                    stamp,
                     partial(self._image, message, index),
                     self._poses.get(index),
                     self._depth_loader(reader, index),
@@ -104,6 +105,24 @@ class Bag(Sequence):
     def _depth(self, message: Any, index: int) -> DepthImage:
         with _decoding(f'{self._path}: {self._depth_topic}, {index}'):
             return ros_messages.depth_image(message)
+
+
+def dated(messages: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, float, Any]]:
+    """
+    Yield the time of recording [ns], the stamp [s] and the message.
+
+    An empty stamp is replaced by the time of recording; but the first one counts as zero where the
+    next stamp is nearer to that, for simulated time begins there.
+
+    :param messages: times of recording [ns], and messages with a header
+    """
+    first = list(islice(messages, 2))
+    for number, (time, message) in enumerate(chain(first, messages)):
+        stamp = ros_messages.stamp_seconds(message, time)
+        if number == 0 and len(first) == 2 and not ros_messages.stamp_seconds(message, 0):
+            following = ros_messages.stamp_seconds(first[1][1], first[1][0])
+            stamp = min(stamp, 0.0, key=lambda choice: abs(choice - following))
+        yield time, stamp, message
 
 
 @contextmanager
@@ -153,9 +172,9 @@ def _messages(
 def _stamps(reader: AnyReader, connection: Connection) -> tuple[list[float], list[int]]:
     """Return the stamps of a topic's messages [s], and when they were recorded [ns]."""
     times, stamps = [], []
-    for time, message in _messages(reader, connection):
+    for time, stamp, _ in dated(_messages(reader, connection)):
         times.append(time)
-        stamps.append(ros_messages.stamp_seconds(message, time))
+        stamps.append(stamp)
     return stamps, times
 
 

@@ -35,6 +35,11 @@ class Frame:
     T_world_camera: Transform | None = None
     load_depth: Callable[[], DepthImage] | None = None
 
+    @property
+    def nanoseconds(self) -> int:
+        """The stamp for a message's header: at least 1, for in ROS 0 says that there is none."""
+        return max(1, round(self.stamp * 1e9))
+
     def image(self) -> ColorImage:
         """
         Load the RGB image [H, W, 3].

@@ -107,8 +107,8 @@ def _trouble_of_images(topic: str, new: Mapping[str, int]) -> str:
         return f'{new["bad"]} images could not be used'
     if lost > came:
         return (
-            f'{lost} of {lost + came} images lost in transport: does the shared memory of the '
-            'process that sends them hold an image? See config/fastdds.xml'
+            f'{lost} of {lost + came} images lost in transport: the shared memory of their sender '
+            'is too small for them (config/fastdds.xml), or the network to it too slow'
         )
     if new.get('with bad camera_info'):
         return 'camera_info cannot be used; the log says why'

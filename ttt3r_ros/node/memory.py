@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import sys
+import time
 
 import numpy as np
 
@@ -13,6 +15,7 @@ _LARGE = 2 << 20  # bytes: more than an image of a usual camera has
 _WIDE = 4 << 20  # numbers: more than a hidden layer of a wide network has for an image
 _KEPT = 32 << 20  # bytes: more than one image needs meanwhile
 _WIDE_KEPT = {4: 128 << 20}  # bytes, by those of a wide network's numbers, where more pays
+_TRIM_INTERVAL = 1.0  # seconds: trimming holds up all threads that want memory
 _SMALL = 1024  # bytes: NumPy keeps free blocks up to this size,
 _BLOCKS = 8  # and of each size about so many
 
@@ -74,3 +77,17 @@ def trim_heap() -> None:
         trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
         if trim is not None:
             trim(0)
+
+
+class SeldomTrim:
+    """Gives free pages back after messages that may come often: once a second is enough."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def __call__(self) -> None:
+        """Call `trim_heap`, unless the last call that did so is less than a second ago."""
+        now = time.monotonic()
+        if now - self._last >= _TRIM_INTERVAL:
+            self._last = now
+            trim_heap()

@@ -25,7 +25,7 @@ from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
 from ttt3r_ros.node.managed_node import ManagedNode
-from ttt3r_ros.node.memory import give_back_memory, trim_heap, tune_allocator
+from ttt3r_ros.node.memory import SeldomTrim, give_back_memory, trim_heap, tune_allocator
 from ttt3r_ros.node.outputs import Outputs
 from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.pipeline import Pipeline, Report
@@ -75,6 +75,7 @@ class ReconstructionNode(ManagedNode):
         self._pipeline: Pipeline | None = None
         self._worker: Worker[Received] | None = None
         self._map_timer: Timer | None = None
+        self._trim_after_map = SeldomTrim()
         self._bond: Any = None
 
         group = MutuallyExclusiveCallbackGroup()
@@ -333,7 +334,7 @@ class ReconstructionNode(ManagedNode):
         if msg is not None:
             outputs.send('map_points', msg)
             del msg
-            trim_heap()  # else the copies of a growing map are kept until it is called again
+            self._trim_after_map()  # else copies of a growing map are kept until the next time
 
     def _publish_diagnostics(self) -> None:
         receiver, pipeline, outputs = self._receiver, self._pipeline, self._outputs

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
+import math
 from pathlib import Path
 import signal
 import sys
@@ -28,7 +30,6 @@ from ttt3r_ros.io.frames import Frame, Sequence
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.conversions import (
-    NANOSECONDS,
     camera_info_message,
     fill_bytes,
     image_message,
@@ -82,6 +83,23 @@ class PlayerConfig:
             raise ValueError('input is empty; name a recording')
 
 
+def timed_frames(frames: Iterable[Frame], config: PlayerConfig) -> Iterator[tuple[Frame, float]]:
+    """
+    Yield the frames to be played, each with the seconds since the first at which it is due.
+
+    Where stamps go back, as in a recording that holds several, the frame is due at once.
+
+    :param frames: of one round
+    :param config: stride, number of frames, rate and speed
+    """
+    before, due = math.inf, 0.0
+    chosen = islice(frames, 0, None, config.stride)
+    for played, frame in enumerate(islice(chosen, config.max_frames or None)):
+        due += max(frame.stamp - before, 0.0) / config.speed
+        before = frame.stamp
+        yield frame, played / config.rate if config.rate else due
+
+
 class SequencePlayer(Node):
     """Publishes `image` (or `image/compressed`), `camera_info` and, if asked for, `/clock`."""
 
@@ -116,7 +134,7 @@ class SequencePlayer(Node):
         log: list[str] = []
         wall = steady_clock()
         begin, before = wall.now(), 0.0
-        for frame, elapsed in self._timed_frames():
+        for frame, elapsed in self._rounds():
             if elapsed < before:
                 begin, before = wall.now(), 0.0
             before = elapsed
@@ -142,24 +160,15 @@ class SequencePlayer(Node):
             Path(self._config.log).write_text(''.join(log), encoding='ascii')
         return len(played)
 
-    def _timed_frames(self) -> Iterator[tuple[Frame, float]]:
-        """Yield frames, each with the seconds since the first at which it is due."""
-        config = self._config
+    def _rounds(self) -> Iterator[tuple[Frame, float]]:
         while rclpy.ok():
-            first, played = 0.0, 0
-            for index, frame in enumerate(self._sequence):
-                if index % config.stride or (config.max_frames and played >= config.max_frames):
-                    continue
-                first = frame.stamp if played == 0 else first
-                due = (frame.stamp - first) / config.speed
-                yield frame, played / config.rate if config.rate else due
-                played += 1
-            if not config.loop:
+            yield from timed_frames(self._sequence, self._config)
+            if not self._config.loop:
                 return
 
     def _stamp(self, frame: Frame) -> int:
         if self._config.stamps == 'recorded':
-            return round(frame.stamp * NANOSECONDS)
+            return frame.nanoseconds
         return int(self.get_clock().now().nanoseconds)
 
     def _image(self, frame: Frame) -> Image | CompressedImage:

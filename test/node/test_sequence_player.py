@@ -1,0 +1,29 @@
+"""When the frames of a recording are due."""
+
+import pytest
+
+from ttt3r_ros.io.frames import Frame
+from ttt3r_ros.node.sequence_player import PlayerConfig, timed_frames
+
+RECORDED = [100.0, 100.25, 100.5, 7.0, 7.5, 7.5]
+
+
+def due(**settings):
+    frames = [Frame(index, stamp, lambda: None) for index, stamp in enumerate(RECORDED)]
+    timed = timed_frames(frames, PlayerConfig(input='a recording', **settings))
+    return [(frame.index, elapsed) for frame, elapsed in timed]
+
+
+def test_frames_are_due_as_they_were_recorded_and_at_once_where_stamps_go_back():
+    assert due() == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.5), (4, 1.0), (5, 1.0)]
+    assert due(speed=2.0)[2:] == [(2, 0.25), (3, 0.25), (4, 0.5), (5, 0.5)]
+
+
+def test_a_rate_and_a_choice_of_frames():
+    assert due(rate=4.0, stride=2) == [(0, 0.0), (2, 0.25), (4, 0.5)]
+    assert due(stride=2, max_frames=2) == [(0, 0.0), (2, 0.5)]
+
+
+@pytest.mark.parametrize(('stamp', 'nanoseconds'), [(0.0, 1), (-3.0, 1), (7.25, 7_250_000_000)])
+def test_no_frame_is_stamped_as_if_it_had_no_stamp(stamp, nanoseconds):
+    assert Frame(0, stamp, lambda: None).nanoseconds == nanoseconds
