@@ -11,9 +11,9 @@ from ttt3r_ros.model import packed, quantise, rope
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.layers import CrossAttention, SelfAttention
 from ttt3r_ros.model.lean import replace_matrices
-from ttt3r_ros.model.linear import KeptLinear, plus_linear
+from ttt3r_ros.model.linear import KeptLinear, Shared, plus_linear
 from ttt3r_ros.model.network import Network
-from ttt3r_ros.model.packed import PackedLinear, pack
+from ttt3r_ros.model.packed import PackedLinear
 from ttt3r_ros.model.quantise import Int7Linear, Int8Linear
 from ttt3r_ros.model.ready import make_ready
 from ttt3r_ros.model.update_rules import UPDATE_RULES
@@ -190,10 +190,14 @@ def test_a_wide_network_computes_in_float32_where_that_is_fastest(precision, wid
     assert torch.equal(points(wide, DTYPE), exact)
 
 
-def test_a_small_network_and_one_on_a_gpu_keep_their_matrices(wide, monkeypatch):
-    assert pack(wide, torch.device('cuda'), torch.bfloat16, torch.bfloat16) is wide
+def test_a_small_network_and_one_on_a_gpu_keep_their_layers(wide, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr('ttt3r_ros.model.ready.convert', lambda *_: None)  # there may be no GPU
+        ready, _ = make_ready(wide, 'float16', torch.device('cuda'))
+    assert kinds(ready) == kinds(wide)
     monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 1000)
-    assert pack(wide, CPU, torch.bfloat16, torch.bfloat16) is wide
+    small, _ = make_ready(wide, 'bfloat16', CPU)
+    assert not any(issubclass(kind, Shared) for kind in kinds(small))
 
 
 def test_where_pytorch_lacks_the_operators_nothing_is_packed(wide, monkeypatch):

@@ -10,6 +10,7 @@ from ttt3r_ros.model import winograd
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.dpt import DptHead
 from ttt3r_ros.model.network import Network
+from ttt3r_ros.model.ready import make_ready
 from ttt3r_ros.model.winograd import WinogradConv2d, use_winograd
 
 CPU = torch.device('cpu')
@@ -102,24 +103,23 @@ def replaced(network):
 
 @pytest.mark.skipif(not torch.backends.mkl.is_available(), reason='products are not MKL')
 def test_a_wide_network_has_its_convolutions_of_3x3_replaced(wide):
-    ready = use_winograd(wide, CPU, DTYPE, DTYPE)
+    ready = use_winograd(wide, DTYPE, DTYPE)
     names = replaced(ready)
     assert {'downstream_head.dpt_self.head.0', 'downstream_head.dpt_self.head.2'} <= names
     for module in ready.modules():
         if isinstance(module, nn.Conv2d):
             assert module.kernel_size != (3, 3) or module.stride != (1, 1)
     assert not replaced(wide)
-    assert use_winograd(ready, CPU, DTYPE, DTYPE) is ready
+    assert use_winograd(ready, DTYPE, DTYPE) is ready
 
 
 def test_others_stay_as_they_are(wide, monkeypatch):
-    assert use_winograd(wide, torch.device('cuda'), DTYPE, DTYPE) is wide
-    assert use_winograd(wide, CPU, torch.bfloat16, torch.bfloat16) is wide
+    assert use_winograd(wide, torch.bfloat16, torch.bfloat16) is wide
     with monkeypatch.context() as patch:
         patch.setattr(torch.backends.mkl, 'is_available', lambda: False)
-        assert use_winograd(wide, CPU, DTYPE, DTYPE) is wide
+        assert use_winograd(wide, DTYPE, DTYPE) is wide
     monkeypatch.setattr('ttt3r_ros.model.config._NARROW', 1000)
-    assert use_winograd(wide, CPU, DTYPE, DTYPE) is wide
+    assert not replaced(make_ready(wide, 'float32', CPU)[0])
 
 
 @torch.inference_mode()

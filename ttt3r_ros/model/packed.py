@@ -38,19 +38,15 @@ class PackedLinear(Shared):
         return out
 
 
-def pack(network: Network, device: torch.device, dtype: torch.dtype, kept: torch.dtype) -> Network:
+def pack(network: Network, dtype: torch.dtype, kept: torch.dtype) -> Network:
     """
     Return a wide network like the given one with its large matrices as a processor needs them.
 
-    On a GPU, and for a small network, the network is returned as it is. All other parameters are
-    shared with the given one, which stays as it is.
+    All other parameters are shared with the given one, which stays as it is.
 
-    :param device: that the network is to compute on
     :param dtype: in which it is to compute
     :param kept: in which its large matrices are to be kept
     """
-    if device.type != 'cpu' or not network.config.is_wide:
-        return network
     if dtype == torch.bfloat16 and _is_available():
         return replace_matrices(network, lambda linear, order: PackedLinear(linear, dtype, order))
     return replace_matrices(network, lambda linear, order: KeptLinear(linear, dtype, kept, order))

@@ -45,8 +45,8 @@ def make_ready(
         )
     ready = quantise(network) if precision == INT8 else network
     kept = torch.float32 if kind == 'float32' else torch.bfloat16
-    ready = pack(ready, device, dtype, kept)
-    ready = use_winograd(ready, device, dtype, kept)
+    if device.type == 'cpu' and network.config.is_wide:
+        ready = use_winograd(pack(ready, dtype, kept), dtype, kept)
     convert(ready, device, dtype)
     ready = fuse(ready)
     if ready is not network:

@@ -145,23 +145,19 @@ def _convolve(tiles: Tensor, kernels: Tensor) -> Tensor:
     return torch.matmul(_OF_PRODUCTS, half).view(_TILE, _TILE, down, across, -1)
 
 
-def use_winograd(
-    network: Network, device: torch.device, dtype: torch.dtype, kept: torch.dtype
-) -> Network:
+def use_winograd(network: Network, dtype: torch.dtype, kept: torch.dtype) -> Network:
     """
-    Return a network like the given one with its convolutions of 3 x 3 by Winograd's method.
+    Return a wide network like the given one with its convolutions of 3 x 3 by Winograd's method.
 
-    Only wide networks in float32, where products are Intel MKL's: there it was measured to be
-    faster. Others are returned as they are. All other parameters are shared with the given one,
-    which stays as it is.
+    Only in float32 and where a processor's products are Intel MKL's: there it was measured to be
+    faster. Elsewhere the network is returned as it is. All other parameters are shared with the
+    given one, which stays as it is.
 
-    :param device: that the network is to compute on
     :param dtype: in which it is to compute
     :param kept: in which the convolutions' weights are to be kept
     """
-    wanted = device.type == 'cpu' and dtype == torch.float32 and network.config.is_wide
     has_mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    if not (wanted and has_mkl):
+    if dtype != torch.float32 or not has_mkl:
         return network
     names = [name for name, module in network.named_modules() if _is_suitable(module)]
     return replace_layers(network, names, lambda _, conv: WinogradConv2d(conv, kept))
