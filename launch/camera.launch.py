@@ -28,6 +28,7 @@ IMAGE_TOPICS = {
     'video': 'image',
     'sequence': 'image',
 }
+BOOLEANS = ['true', 'false', 'True', 'False']  # as YAML and Python spell them
 ARGUMENTS = {
     'source': ('topic', 'Where images come from.', list(IMAGE_TOPICS)),
     'image': ('', 'Image topic (default: the one that the source has).', None),
@@ -38,7 +39,7 @@ ARGUMENTS = {
         ['', 'raw', 'compressed'],
     ),
     'input': ('', 'Recording to play, for source:=video and source:=sequence.', None),
-    'loop': ('false', 'Play the recording again and again.', ['true', 'false']),
+    'loop': ('false', 'Play the recording again and again.', BOOLEANS),
     'weights': ('', 'Weights file (default: as params says; else the shipped small model).', None),
     'params': (
         'ttt3r',
@@ -59,19 +60,19 @@ ARGUMENTS = {
     'use_sim_time': (
         '',
         'Take time from /clock (default: as params says).',
-        ['', 'true', 'false'],
+        ['', *BOOLEANS],
     ),
     'autostart': (
         '',
         'false where a lifecycle manager configures the node (default: as params says).',
-        ['', 'true', 'false'],
+        ['', *BOOLEANS],
     ),
     'respawn': (
         'true',
         'Start the node again, 1 s after it has ended for whatever reason.',
-        ['true', 'false'],
+        BOOLEANS,
     ),
-    'rviz': ('false', 'Show the result in RViz.', ['true', 'false']),
+    'rviz': ('false', 'Show the result in RViz.', BOOLEANS),
 }
 # Arguments that are parameters of the node, set only if given; and their types.
 PARAMETERS = {
@@ -95,7 +96,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def nodes(context: LaunchContext) -> list[Node]:
-    arguments = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    arguments = {name: value(context, name) for name in ARGUMENTS}
     image = arguments['image'] or IMAGE_TOPICS[arguments['source']]
     info = arguments['camera_info'] or '/'.join([*image.split('/')[:-1], 'camera_info'])
     remappings = [('image', image), ('camera_info', info)]
@@ -121,6 +122,13 @@ def nodes(context: LaunchContext) -> list[Node]:
     if arguments['rviz'] == 'true':
         started.append(rviz(arguments, params, common))
     return started
+
+
+def value(context: LaunchContext, name: str) -> str:
+    """Return what an argument was given, a boolean as YAML spells it."""
+    given = LaunchConfiguration(name).perform(context)
+    is_boolean = 'True' in (ARGUMENTS[name][2] or [])
+    return given.lower() if is_boolean else given
 
 
 def params_file(name: str) -> str:

@@ -24,10 +24,11 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from ttt3r_ros.node.shared_memory import image_environment
 
+BOOLEANS = ['true', 'false', 'True', 'False']  # as YAML and Python spell them
 PLAYING = {
     'bag': (None, 'Bag to play (folder or file).', None),
     'rate': ('1.0', 'Speed of playing.', None),
-    'loop': ('false', 'Play the bag again and again.', ['true', 'false']),
+    'loop': ('false', 'Play the bag again and again.', BOOLEANS),
     'delay': ('5.0', 'Seconds to wait before playing, while the weights load.', None),
 }
 # Passed on to camera.launch.py, with defaults that suit a recording.
@@ -55,9 +56,9 @@ PASSED = {
     'respawn': (
         'false',
         'Start the node again after it has ended; the map begins anew in the midst of the bag.',
-        ['true', 'false'],
+        BOOLEANS,
     ),
-    'rviz': ('false', 'Show the result in RViz.', ['true', 'false']),
+    'rviz': ('false', 'Show the result in RViz.', BOOLEANS),
 }
 
 
@@ -90,7 +91,7 @@ def bag_player(value: dict[str, str]) -> ExecuteProcess:
     command = ['ros2', 'bag', 'play', value['bag'], '--clock', '100', '--rate', value['rate']]
     if float(value['delay']) > 0:  # ros2 bag refuses 0
         command += ['--delay', value['delay']]
-    if value['loop'] == 'true':
+    if value['loop'].lower() == 'true':
         command.append('--loop')
     roomy = image_environment(os.environ, Path.cwd())
     return ExecuteProcess(cmd=command, additional_env=roomy, output='screen')
@@ -110,7 +111,7 @@ def own_player(value: dict[str, str]) -> Node:
                 'input': ParameterValue(value['bag'], value_type=str),
                 'topic': value['image'] + ('/compressed' if compressed else ''),
                 'speed': float(value['rate']),
-                'loop': value['loop'] == 'true',
+                'loop': value['loop'].lower() == 'true',
                 'compressed': compressed,
                 'stamps': 'recorded',
                 'publish_clock': True,

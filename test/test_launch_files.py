@@ -138,6 +138,17 @@ def test_an_argument_that_is_given_comes_after_the_file(camera, name, value):
     assert set_by(node) == {name: value}
 
 
+@pytest.mark.parametrize('given', ['True', 'true', 'False', 'false'])
+def test_booleans_may_be_spelled_as_in_python(camera, replay, given):
+    started = camera(rviz=given, use_sim_time=given, respawn=given, weights='True')
+    node = started['reconstruction_node']
+    assert set_by(node) == {'use_sim_time': given.lower(), 'weights': 'True'}
+    assert node.respawn == (given.lower() == 'true')
+    assert ('rviz2' in started) == (given.lower() == 'true')
+    _, player = replay(rosbag=True, loop=given)
+    assert ('--loop' in player.cmd) == (given.lower() == 'true')
+
+
 @pytest.mark.parametrize(('given', 'sent'), [('', 'raw'), ('raw', 'raw'), ('compressed',) * 2])
 def test_the_node_listens_to_what_the_player_sends(camera, given, sent):
     started = camera(source='sequence', input='/recording', image_transport=given)

@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, network):
         transforms = MagicMock(mounting=MagicMock(return_value=None))
         self.decoded = []
-        receiver = SimpleNamespace(decode=self.decode, oldest_epoch=0)
+        receiver = SimpleNamespace(decode=self.decode, oldest_epoch=0, epoch=0)
         self.statistics = Statistics()
         config = ReconstructorConfig(device='cpu', pose_source='network')
         self.pipeline = Pipeline(

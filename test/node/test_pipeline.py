@@ -12,13 +12,57 @@ from ttt3r_ros.node.pipeline import Pipeline
 from ttt3r_ros.node.receiver import Received
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
+from ttt3r_ros.node.transforms import TransformException
 from ttt3r_ros.view import Tracking
+
+TRACKED = Tracking(status='tracked')
 
 
 def at(metres):
     pose = np.eye(4)
     pose[0, 3] = metres
     return pose
+
+
+class Wheels:
+    """TF with another source's odometry, silent for some images."""
+
+    def __init__(self, poses):
+        self.forget = MagicMock()
+        self.send = MagicMock()
+        self._poses = iter(poses)
+
+    def mounting(self, _):
+        return None
+
+    def odometry(self, *_):
+        pose = next(self._poses)
+        if pose is None:
+            raise TransformException('nothing yet')
+        return pose
+
+
+def pipeline_of(views, transforms, statistics, config=None):
+    outputs, record = MagicMock(), MagicMock()
+    pipeline = Pipeline(
+        MagicMock(config=object(), add=MagicMock(side_effect=views)),
+        SimpleNamespace(decode=lambda _: (None, None), oldest_epoch=0, epoch=0),
+        outputs,
+        transforms,
+        record,
+        statistics,
+        config or NodeConfig(),
+        now=lambda: 0,
+        warn=MagicMock(),
+        inform=MagicMock(),
+    )
+    return pipeline, outputs, record
+
+
+def received(seconds=0, epoch=0, jumps=0):
+    header = Header(frame_id='camera')
+    header.stamp.sec = seconds
+    return Received(Image(header=header), 0.0, epoch, jumps)
 
 
 def test_an_epoch_begins_with_the_first_image_that_is_not_lost(fake_view):
@@ -28,21 +72,10 @@ def test_an_epoch_begins_with_the_first_image_that_is_not_lost(fake_view):
         for i, (status, x) in enumerate(zip(statuses, places, strict=True))
     ]
     transforms = MagicMock(mounting=MagicMock(return_value=None))
-    outputs, record, statistics = MagicMock(), MagicMock(), Statistics()
-    pipeline = Pipeline(
-        MagicMock(config=object(), add=MagicMock(side_effect=views)),
-        SimpleNamespace(decode=lambda _: (None, None), oldest_epoch=0),
-        outputs,
-        transforms,
-        record,
-        statistics,
-        NodeConfig(),
-        now=lambda: 0,
-        warn=MagicMock(),
-        inform=MagicMock(),
-    )
+    statistics = Statistics()
+    pipeline, outputs, record = pipeline_of(views, transforms, statistics)
     for _ in views:
-        pipeline.process(Received(Image(header=Header(frame_id='camera')), 0.0, 0))
+        pipeline.process(received())
     assert statistics.snapshot(0.0).counts['lost'] == 1
     motions = [call.args[0] for call in outputs.send_odometry.call_args_list]
     assert [motion.pose_covariance[0, 0] > 1e5 for motion in motions] == [True, False, False]
@@ -52,3 +85,33 @@ def test_an_epoch_begins_with_the_first_image_that_is_not_lost(fake_view):
     np.testing.assert_allclose(motions[2].pose, start @ at(0.5), atol=1e-12)
     assert transforms.send.call_count == 2  # none of the lost image
     assert record.add_pose.call_count == record.add_points.call_count == 2
+
+
+def test_where_odom_is_not_known_yet_odometry_says_so_and_no_velocity_leaps(fake_view):
+    views = [fake_view(index=i, pose=at(0.1 * i), tracking=TRACKED) for i in range(4)]
+    wheels = Wheels([None, at(5.0), None, at(5.2)])
+    config = NodeConfig(publish_odom_tf=False, base_frame='base_link')
+    pipeline, outputs, record = pipeline_of(views, wheels, Statistics(), config)
+    for second in range(4):
+        pipeline.process(received(second))
+    motions = [call.args[0] for call in outputs.send_odometry.call_args_list]
+    assert [motion.pose_covariance[0, 0] > 1e5 for motion in motions] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    np.testing.assert_allclose(motions[1].pose, at(5.0), atol=1e-9)  # where the two have met
+    speeds = [np.linalg.norm(motion.twist[:3]) for motion in motions]
+    np.testing.assert_allclose(speeds, [0.0, 0.1, 0.1, 0.1], atol=1e-9)
+    poses = [call.args for call in record.add_pose.call_args_list]
+    assert [T_odom_base is None for _, T_odom_base, _ in poses] == [True, False, False, False]
+
+
+def test_tf_is_forgotten_after_a_jump_even_if_the_image_that_jumped_does_not_come(fake_view):
+    views = [fake_view(index=i, pose=at(0.0), tracking=TRACKED) for i in range(5)]
+    transforms = MagicMock(mounting=MagicMock(return_value=None))
+    pipeline, _, _ = pipeline_of(views, transforms, Statistics())
+    for epoch, jumps, forgotten in ((0, 0, 0), (0, 0, 0), (1, 1, 1), (1, 1, 1), (2, 1, 1)):
+        pipeline.process(received(epoch=epoch, jumps=jumps))
+        assert transforms.forget.call_count == forgotten

@@ -87,22 +87,24 @@ def subscribed(warn, clock=None, **config):
     ],
 )
 def test_image_after_image_that_its_stamp_rules_out_is_warned_of(stamp, clock, event, reason):
-    warnings: list[str] = []
+    warnings: list[tuple[str, str]] = []
     simulated = None if clock is None else Clock(clock * NANOSECONDS)
-    _, statistics, send = subscribed(warnings.append, simulated)
+    _, statistics, send = subscribed(lambda *warning: warnings.append(warning), simulated)
     for _ in range(9):
         send(stamp)
     assert not warnings  # a few are usual: one that comes twice, the end of a bag that loops
     for _ in range(3):
         send(stamp)
-    assert reason in warnings[-1]
-    assert '/image' in warnings[-1]
+    kind, text = warnings[-1]
+    assert kind == event
+    assert reason in text
+    assert '/image' in text
     assert statistics.snapshot(0.0).counts[event] == 12 - (clock is None)
 
 
 def test_one_usable_image_ends_the_row_of_those_that_are_none():
-    warnings: list[str] = []
-    _, _, send = subscribed(warnings.append)
+    warnings: list[tuple[str, str]] = []
+    _, _, send = subscribed(lambda *warning: warnings.append(warning))
     for stamp in range(1, 5):
         for _ in range(9):
             send(stamp)
@@ -129,3 +131,31 @@ def test_a_pause_outlasts_a_new_subscription():
     received.subscribe()
     assert received.paused
     assert received.queue._held
+
+
+def test_what_was_sent_while_nobody_listened_is_not_lost():
+    received, statistics, _ = subscribed(print)
+
+    def send(number: int, seconds: int) -> None:
+        msg = Image()
+        msg.header.stamp.sec = seconds
+        info = {'publication_sequence_number': number, 'publisher_gid': 'camera'}
+        received._on_image(msg, info)
+
+    send(1, 1)
+    send(4, 2)
+    received.subscribe()
+    send(500, 3)
+    send(502, 4)
+    assert statistics.snapshot(0.0).counts['lost in transport'] == 2 + 1
+
+
+def test_a_jump_is_known_to_the_images_after_it():
+    received, _, send = subscribed(print, input_queue=10)
+    for stamp in (100, 101, 10, 11):  # the jump is that of 10
+        send(stamp)
+    waiting = [received.queue.get() for _ in range(4)]
+    assert [image.jumps for image in waiting] == [0, 0, 1, 1]
+    received.start_epoch()
+    send(12)
+    assert received.queue.get().jumps == 1

@@ -56,3 +56,10 @@ def test_forgetting_accepts_any_stamp():
     monitor.judge(20 * SECOND)
     monitor.forget()
     assert monitor.judge(20 * SECOND) is Verdict.ACCEPT
+
+
+def test_a_clock_that_is_told_seldom_makes_no_image_early_however_small_a_jump_is():
+    monitor = StampMonitor(0.0)
+    for tick in range(10):
+        now = tick // 3 * SECOND // 10  # of images 30 a second, told 10 times a second
+        assert monitor.judge(tick * SECOND // 30 + 1, now=now) is Verdict.ACCEPT

@@ -92,6 +92,11 @@ class Epoch:
         self._T_map_odom_first: Transform | None = None
         self.T_map_odom: Transform = np.eye(4)
 
+    @property
+    def has_met_odometry(self) -> bool:
+        """Whether another source's odometry has told where `odom` is."""
+        return self._T_map_odom_first is not None
+
     def map_base(self, T_world_camera: Transform) -> Transform:
         """Return `T_map_base` of a pose of the camera."""
         return self.T_map_world @ T_world_camera @ self._T_camera_base

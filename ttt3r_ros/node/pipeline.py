@@ -61,7 +61,7 @@ class Pipeline:
     :param statistics: where events are counted
     :param config: settings of the node
     :param now: the node's clock, nanoseconds
-    :param warn: logs a warning about bad data, throttled
+    :param warn: logs a warning about bad data, given its kind and a text
     :param inform: logs what is worth knowing
     """
 
@@ -76,7 +76,7 @@ class Pipeline:
         config: NodeConfig,
         *,
         now: Callable[[], int],
-        warn: Callable[[str], None],
+        warn: Callable[[str, str], None],
         inform: Callable[[str], None],
     ) -> None:
         self._reconstructor = reconstructor
@@ -91,31 +91,37 @@ class Pipeline:
         self._inform = inform
         self._lock = threading.Lock()  # held while results go out: a reset comes before or after
         self._started = -1  # the epoch that the state belongs to
+        self._jumps = 0  # of the stamps back, that TF has been told of
         self._mounting: Transform | None = None
         self._epoch: Epoch | None = None  # begins with the first image that is not lost
         self._twist = TwistEstimator()
         self._changes: dict[str, Any] = {}  # settings that the reconstructor has yet to take over
         self.report = Report()
 
-    def reset(self) -> None:
-        """Start a new epoch: nothing of the present one goes out after this returns."""
+    def reset(self) -> int:
+        """
+        Start a new epoch: nothing of the present one goes out after this returns.
+
+        :return: its number
+        """
         with self._lock:
             self._receiver.start_epoch()
             self._record.clear()
+            return self._receiver.epoch
 
-    def clock_jumped(self, now: int) -> bool:
+    def clock_jumped(self, now: int) -> int | None:
         """
         Start a new epoch because the clock was set back, unless the images have done so already.
 
         :param now: the new time, nanoseconds
-        :return: whether one was started
+        :return: its number; None where none was started
         """
         with self._lock:
-            jumped = self._receiver.clock_jumped(now)
-            if jumped:
-                self._transforms.forget()
-                self._record.clear()
-            return jumped
+            if not self._receiver.clock_jumped(now):
+                return None
+            self._transforms.forget()
+            self._record.clear()
+            return self._receiver.epoch
 
     @property
     def device(self) -> str:
@@ -180,7 +186,7 @@ class Pipeline:
     def _skip(self, event: str, problem: str, *, failed: bool = False) -> None:
         self._statistics.count(event)
         self.report = replace(self.report, problem=problem, failed=failed)
-        self._warn(problem)
+        self._warn(event, problem)
 
     def _reconstruct(self, frame: Received) -> None:
         began = time.monotonic()
@@ -226,7 +232,8 @@ class Pipeline:
                 self._inform(f'{name} is {value} from the image at {at:.6f} on; it was {old}')
 
     def _start(self, frame: Received, names: FrameNames) -> None:
-        if frame.after_jump:
+        if frame.jumps != self._jumps:  # the first image after it may never have come this far
+            self._jumps = frame.jumps
             self._transforms.forget()
         self._mounting = self._transforms.mounting(names)
         if self._started < 0 and self._mounting is None and self.config.camera_tilt == 0.0:
@@ -269,18 +276,22 @@ class Pipeline:
         T_map_odom: Transform | None = np.eye(4)
         if not self.config.publish_odom_tf:
             T_map_odom = self._follow(stamp, names, view, epoch)
+        in_odom = self.config.publish_odom_tf or epoch.has_met_odometry
         pose = epoch.odom_base(view.T_world_camera)
-        twist = self._twist.update(nanoseconds(stamp) / 1e9, pose, view.tracking)
+        # in the map, for odom moves when the other source is met
+        moved = epoch.map_base(view.T_world_camera)
+        twist = self._twist.update(nanoseconds(stamp) / 1e9, moved, view.tracking)
         covariance = epoch.odom_covariance(
             view.T_world_camera, camera_covariance(view, self.config.covariance_scale)
         )
         velocity = twist_covariance(covariance, pose, self._twist.interval)
-        motion = Motion(pose, twist, covariance, velocity)
+        unknown = np.eye(6) * UNKNOWN_VARIANCE
+        motion = Motion(pose, twist, covariance if in_odom else unknown, velocity)
         self._transforms.send(names, stamp, T_map_odom, pose)
         header = Header(stamp=stamp, frame_id=names.odom)
         self._outputs.send_odometry(motion, header, names.base)
         T_map_camera = epoch.T_map_world @ view.T_world_camera
-        self._record.add_pose(T_map_camera, pose, header)
+        self._record.add_pose(T_map_camera, pose if in_odom else None, header)
         if self._outputs.wanted('path'):
             self._outputs.send('path', self._record.path_message(header))
 
@@ -292,7 +303,9 @@ class Pipeline:
             odometry = self._transforms.odometry(names, stamp)
         except TransformException as error:
             self._statistics.count('without odometry')
-            self._warn(f'no {names.map} -> {names.odom} for this image: {error}')
+            self._warn(
+                'without odometry', f'no {names.map} -> {names.odom} for this image: {error}'
+            )
             return None
         return epoch.follow_odometry(view.T_world_camera, odometry)
 

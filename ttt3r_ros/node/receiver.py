@@ -48,14 +48,14 @@ class Received:
     :param msg: the message as it came
     :param received: monotonic seconds
     :param epoch: number of the epoch it belongs to
-    :param after_jump: whether it is the first after a jump back of the stamps
+    :param jumps: of the stamps back, up to this image
     :param ahead: what was prepared of it before its turn, or the error that it has
     """
 
     msg: Any
     received: float
     epoch: int
-    after_jump: bool = False
+    jumps: int = 0
     ahead: Future[Any] = field(default_factory=Future, compare=False)
 
     @property
@@ -77,8 +77,8 @@ class ImageReceiver:
     :param config: settings of the node
     :param statistics: where events are counted
     :param decoder: of raw images
-    :param announce: logs the beginning of a new epoch, with its cause
-    :param warn: logs a warning about bad data, throttled
+    :param announce: logs the beginning of a new epoch, given its number and its cause
+    :param warn: logs a warning about bad data, given its kind and a text
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class ImageReceiver:
         statistics: Statistics,
         decoder: Decoder,
         *,
-        announce: Callable[[str], None],
-        warn: Callable[[str], None],
+        announce: Callable[[int, str], None],
+        warn: Callable[[str, str], None],
     ) -> None:
         self._node = node
         self._config = config
@@ -108,6 +108,7 @@ class ImageReceiver:
         self._gaps = SequenceGaps()
         self._lock = threading.Lock()
         self._epoch = 0
+        self._jumps = 0
         self.oldest_epoch = 0  # results of earlier ones are not to be published
         self._paused = False
         self.queue: FrameQueue[Received] = FrameQueue(config.input_queue)
@@ -129,6 +130,7 @@ class ImageReceiver:
         self.queue = FrameQueue(self._config.input_queue)
         self.queue.hold(self._paused)
         self._statistics.listen_again()
+        self._gaps = SequenceGaps()  # what was sent while nobody listened is not lost
         kind = CompressedImage if self._config.image_transport == 'compressed' else Image
         waiting = self._config.input_queue
         depth = waiting + _IN_FLIGHT if waiting else _DEPTH
@@ -153,8 +155,9 @@ class ImageReceiver:
         def lowered() -> None:
             name = self._node.resolve_topic_name(topic)
             self._warn(
+                f'{name} best effort',
                 f'{name} is published best effort, and listened to so: input_queue cannot keep '
-                'what is lost on the way'
+                'what is lost on the way',
             )
 
         return Listener(
@@ -252,7 +255,7 @@ class ImageReceiver:
             calibration = read_calibration(info, width, height, rectified=rectified)
         except ImageError as error:
             self._statistics.count('with bad camera_info')
-            self._warn(f'camera_info ignored: {error}')
+            self._warn('camera_info', f'camera_info ignored: {error}')
             return image, None
         with self._rectifying:
             return self._rectifier.apply(image, calibration), calibration.intrinsics
@@ -283,14 +286,15 @@ class ImageReceiver:
             verdict = self._stamps.judge(stamp, time_there)
             if verdict is Verdict.JUMP:
                 self._epoch += 1
-            frame = Received(msg, now, self._epoch, verdict is Verdict.JUMP)
+                self._jumps += 1
+            frame = Received(msg, now, self._epoch, self._jumps)
             fits = verdict in _REFUSED or self.queue.put(frame)
         if verdict in _REFUSED:
             self._refuse(verdict, stamp, time_there)
             return
         self._refused = 0
         if verdict is Verdict.JUMP:
-            self._announce(f'stamps of {self.topic} jumped back')
+            self._announce(frame.epoch, f'stamps of {self.topic} jumped back')
         if not fits:
             self._statistics.count('overflowed' if self._config.input_queue else 'dropped')
 
@@ -304,8 +308,9 @@ class ImageReceiver:
         if verdict is Verdict.EARLY:
             reason = f'{(stamp - now) / NANOSECONDS:.1f} s ahead of /clock'
         self._warn(
+            _REFUSED[verdict],
             f'the last {self._refused} images on {self.topic} are of no use: stamped '
-            f'{stamp / NANOSECONDS:.3f} s, {reason}'
+            f'{stamp / NANOSECONDS:.3f} s, {reason}',
         )
 
     def _simulated_time(self) -> int:

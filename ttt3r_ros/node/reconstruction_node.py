@@ -31,6 +31,7 @@ from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.pipeline import Pipeline, Report
 from ttt3r_ros.node.receiver import ImageReceiver, Received
 from ttt3r_ros.node.record import Record, map_directory
+from ttt3r_ros.node.seldom_warnings import SeldomWarnings
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 from ttt3r_ros.node.transforms import Transforms
@@ -153,11 +154,9 @@ class ReconstructionNode(ManagedNode):
 
     def _build(self, reconstructor: Reconstructor) -> None:
         config, logger = self._config, self.get_logger()
+        warn = SeldomWarnings(logger.warning, _THROTTLE)
         decoder_name, decoder = choose_decoder()
         logger.info(f'images are decoded by {decoder_name}')
-
-        def warn(problem: str) -> None:
-            logger.warning(problem, throttle_duration_sec=_THROTTLE)
 
         def inform(text: str) -> None:
             logger.info(text)
@@ -271,11 +270,11 @@ class ReconstructionNode(ManagedNode):
     # Services
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._pipeline is not None
+        pipeline = self._pipeline
+        response.success = pipeline is not None
         response.message = 'a new epoch begins' if response.success else 'not configured'
-        if self._pipeline is not None:
-            self._pipeline.reset()
-            self._announce_epoch('reset was asked for')
+        if pipeline is not None:
+            self._announce_epoch(pipeline.reset(), 'reset was asked for')
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -317,13 +316,15 @@ class ReconstructionNode(ManagedNode):
 
     def _on_clock_jump(self, _: TimeJump) -> None:
         pipeline = self._pipeline
-        if pipeline is not None and pipeline.clock_jumped(self.get_clock().now().nanoseconds):
-            self._announce_epoch('the clock was set back')
+        if pipeline is None:
+            return
+        epoch = pipeline.clock_jumped(self.get_clock().now().nanoseconds)
+        if epoch is not None:
+            self._announce_epoch(epoch, 'the clock was set back')
 
-    def _announce_epoch(self, cause: str) -> None:
-        assert self._receiver is not None
+    def _announce_epoch(self, epoch: int, cause: str) -> None:
         self.get_logger().warning(
-            f'{cause}: epoch {self._receiver.epoch} begins, poses start from identity again'
+            f'{cause}: epoch {epoch} begins, poses start from identity again'
         )
 
     def _publish_map(self) -> None:

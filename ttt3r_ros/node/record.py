@@ -70,15 +70,19 @@ class Record:
             self._map_header = header
             self._changed = True
 
-    def add_pose(self, T_map_camera: Transform, T_odom_base: Transform, header: Header) -> None:
+    def add_pose(
+        self, T_map_camera: Transform, T_odom_base: Transform | None, header: Header
+    ) -> None:
         """
         Add the pose of one frame to trajectory and path.
 
+        :param T_odom_base: None where odom is not known yet: then the path is left as it is
         :param header: stamp of the image, odom frame
         """
         with self._lock:
             self._trajectory.append(nanoseconds(header.stamp), T_map_camera)
-            self._path.append(T_odom_base, header)
+            if T_odom_base is not None:
+                self._path.append(T_odom_base, header)
 
     def path_message(self, header: Header) -> bytes:
         """Return the path so far, a serialised `nav_msgs/Path`."""

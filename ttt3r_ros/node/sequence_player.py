@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -119,6 +120,8 @@ class SequencePlayer(Node):
         if self._config.publish_clock:
             self._time_topic = self.create_publisher(ClockMessage, '/clock', qos)
         self._answered: set[int] = set()
+        self._log: list[str] = []
+        self._has_met = False  # who answers
         self._answer = threading.Condition()
         if self._config.ahead:
             self.create_subscription(Odometry, 'odometry', self._on_odometry, QoSProfile(depth=50))
@@ -130,8 +133,8 @@ class SequencePlayer(Node):
         :return: number of images played
         """
         self._wait_for_listeners()
-        played: list[int] = []
-        log: list[str] = []
+        count = 0
+        waited_for: deque[int] = deque(maxlen=self._config.ahead)
         wall = steady_clock()
         begin, before = wall.now(), 0.0
         for frame, elapsed in self._rounds():
@@ -141,24 +144,17 @@ class SequencePlayer(Node):
             msg = self._image(frame)
             if not self._config.ahead:
                 wall.sleep_until(begin + Duration(seconds=elapsed))
-            if self._config.ahead and len(played) >= self._config.ahead:
-                self._wait_for_answer(played[-self._config.ahead :])
-            stamp = self._stamp(frame)
-            msg.header = Header(
-                stamp=stamp_from_nanoseconds(stamp), frame_id=self._config.frame_id
-            )
-            with self._answer:
-                self._answered.discard(stamp)  # it may be that of an earlier round
-            log.append(f'{stamp} {time.monotonic_ns()}\n')
-            self._publish(msg)
-            played.append(stamp)
+            elif len(waited_for) == self._config.ahead:
+                self._wait_for_answer(waited_for)
+            waited_for.append(self._send(msg, self._stamp(frame)))
+            count += 1
             if not rclpy.ok():
                 break
-        if self._config.ahead and played:
-            self._wait_for_answer(played[-1:])
+        if waited_for:
+            self._wait_for_answer([waited_for[-1]])
         if self._config.log:
-            Path(self._config.log).write_text(''.join(log), encoding='ascii')
-        return len(played)
+            Path(self._config.log).write_text(''.join(self._log), encoding='ascii')
+        return count
 
     def _rounds(self) -> Iterator[tuple[Frame, float]]:
         while rclpy.ok():
@@ -180,13 +176,20 @@ class SequencePlayer(Node):
         fill_bytes(msg.data, data)
         return msg
 
-    def _publish(self, msg: Image | CompressedImage) -> None:
+    def _send(self, msg: Image | CompressedImage, stamp: int) -> int:
+        """Publish an image with all that belongs to it; return its stamp."""
+        msg.header = Header(stamp=stamp_from_nanoseconds(stamp), frame_id=self._config.frame_id)
+        with self._answer:
+            self._answered.discard(stamp)  # it may be that of an earlier round
+        if self._config.log:
+            self._log.append(f'{stamp} {time.monotonic_ns()}\n')
         if self._time_topic is not None:
             self._time_topic.publish(ClockMessage(clock=msg.header.stamp))
         camera = self._sequence.intrinsics
         if camera is not None:
             self._infos.publish(camera_info_message(camera, msg.header))
         self._images.publish(msg)
+        return stamp
 
     def _wait_for_listeners(self) -> None:
         while rclpy.ok() and self._images.get_subscription_count() < self._config.listeners:
@@ -198,12 +201,13 @@ class SequencePlayer(Node):
 
     def _on_odometry(self, msg: Odometry) -> None:
         with self._answer:
+            self._has_met = True
             self._answered.add(nanoseconds(msg.header.stamp))
             self._answer.notify()
 
-    def _wait_for_answer(self, stamps: list[int]) -> None:
-        """Wait until the first of the stamps, or a later one, has come back as odometry."""
-        patience = _PATIENCE if self._answered else _FIRST_PATIENCE
+    def _wait_for_answer(self, stamps: Collection[int]) -> None:
+        """Wait until one of the stamps has come back as odometry."""
+        patience = _PATIENCE if self._has_met else _FIRST_PATIENCE
         deadline = time.monotonic() + patience
         with self._answer:
             while rclpy.ok() and self._answered.isdisjoint(stamps):
@@ -212,6 +216,7 @@ class SequencePlayer(Node):
                     self.get_logger().warning(text)
                     return
                 self._answer.wait(0.2)  # not longer: a signal has to be noticed
+            self._answered.intersection_update(stamps)  # nobody will wait for others
 
 
 def main(args: list[str] | None = None) -> None:

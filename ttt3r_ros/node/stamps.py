@@ -8,6 +8,8 @@ from typing import Any
 
 from ttt3r_ros.node.conversions import NANOSECONDS
 
+_STALE_CLOCK = NANOSECONDS  # what a simulated clock may be behind the images of its own round
+
 
 class Verdict(Enum):
     """What is to be done with an image because of its stamp."""
@@ -37,7 +39,7 @@ class StampMonitor:
         :param now: simulated time, nanoseconds; 0 where time is not simulated or has not begun.
             An image from the future of a simulated clock is of an earlier round of the bag.
         """
-        if now and stamp > now + self._threshold:
+        if now and stamp > now + max(self._threshold, _STALE_CLOCK):
             return Verdict.EARLY
         last = self._last
         if last is None or stamp > last:

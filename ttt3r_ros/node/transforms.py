@@ -74,8 +74,12 @@ class Transforms:
         :return: `T_odom_base`
         :raises TransformException: if it says nothing about that time
         """
+        try:
+            at = Time.from_msg(stamp)
+        except ValueError as error:
+            raise TransformException(f'stamp {nanoseconds(stamp)} ns: {error}') from error
         found = self._buffer.lookup_transform(
-            names.odom, names.base, Time.from_msg(stamp), Duration(seconds=_PATIENCE)
+            names.odom, names.base, at, Duration(seconds=_PATIENCE)
         )
         return transform_from_message(found)
 
