@@ -18,6 +18,9 @@ def test_a_keyframe_is_due_after_motion_time_or_loss_of_points():
     landmarks = LandmarkMap(np.eye(4))
     landmarks.insert(pixels, pixels.astype(np.float64), np.zeros(100))
     rows = np.arange(100)
+    landmarks.mark_followed(rows, pixels + 0.5)
+    assert not is_due(landmarks, 1, 640, CONFIG)
+    assert not is_due(landmarks, 100 * CONFIG.keyframe_interval, 640, CONFIG)  # at rest
     landmarks.mark_followed(rows, pixels + 1)
     assert not is_due(landmarks, 1, 640, CONFIG)
     assert is_due(landmarks, CONFIG.keyframe_interval, 640, CONFIG)

@@ -146,6 +146,42 @@ def test_standing_still_stays_in_place(film):
     assert np.abs(found.T_world_camera - np.eye(4)).max() < 1e-3
 
 
+def test_a_camera_at_rest_forgets_nothing_and_does_not_turn(film):
+    """With one view in all keyframes, the network's errors would win over what parallax told."""
+    _, frames = film
+    image, depth = frames[-1]
+    tilt = np.exp(np.linspace(-0.5, 0.5, depth.shape[1], dtype=np.float32))
+    track, rng = tracker(), np.random.default_rng(5)
+
+    def rest(count):
+        for _ in range(count):
+            noisy = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+            found = feed(track, noisy, depth * tilt)
+        assert found.status == 'tracked'
+        return found.T_world_camera, track._mapper.landmarks.keyframes
+
+    for moving, far in frames:
+        feed(track, moving, far * tilt)
+    arrived, keyframes_then = rest(21)
+    stayed, keyframes_now = rest(180)
+    assert keyframes_now == keyframes_then
+    assert rotation_angle(inverse(arrived) @ stayed) < 1e-3
+
+
+def test_a_map_at_rest_gets_used_to_the_light(film):
+    _, frames = film
+    track = tracker()
+    for image, depth in frames[:12]:
+        feed(track, image, depth)
+    track.finish()
+    image, depth = frames[11]
+    sharp = track._mapper._sharpness
+    dim = (0.6 * image).astype(np.uint8)
+    for _ in range(5 * TrackerConfig().keyframe_interval):
+        feed(track, dim, depth)
+    assert track._mapper._sharpness < 0.8 * sharp
+
+
 def test_darkness_repeats_the_last_pose_until_there_is_light(film):
     poses, frames = film
     track = tracker()

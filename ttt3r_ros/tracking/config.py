@@ -36,7 +36,9 @@ class TrackerConfig:
     keyframe_motion: float = setting(
         0.05, 'Median motion in the image between keyframes, part of its width.', ge=0.005, le=0.5
     )
-    keyframe_interval: int = setting(20, 'Frames between keyframes at most.', ge=1, le=1000)
+    keyframe_interval: int = setting(
+        20, 'Frames between keyframes at most, while the camera moves.', ge=1, le=1000
+    )
     depth_sigma: float = setting(
         0.7, 'Error of one depth of the network, as weighed in refining, log.', ge=0.01, le=10.0
     )

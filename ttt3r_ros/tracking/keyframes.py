@@ -14,6 +14,7 @@ from ttt3r_ros.tracking.landmarks import LandmarkMap
 from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 
 _LEAST_SHARED = 0.5  # of the last keyframe's points
+_AT_REST = 0.002  # motion of the points, as part of the image's width
 _GROWN = 3  # windows of keyframes, after which they have their full distance
 _MOST_POINTS = 120  # that are refined together; the depths of the others follow
 _OF_EACH = 30  # of them, at least, that a keyframe sees whose pose is refined
@@ -32,17 +33,21 @@ def is_due(landmarks: LandmarkMap, frames_since: int, width: int, config: Tracke
     :param frames_since: the last keyframe
     :param width: of the image, pixels
     """
-    if frames_since >= config.keyframe_interval:
-        return True
     before, points = landmarks.seen[-1], landmarks.points
     known = np.isfinite(before[:, 0])
     shared = known & points.followed
     if shared.sum() < max(1.0, _LEAST_SHARED * known.sum()):
         return True
-    motion = np.linalg.norm(points.pixels[shared] - before[shared], axis=1)
+    distances = np.linalg.norm(points.pixels[shared] - before[shared], axis=1)
+    motion = float(np.median(distances)) / width
+    # A camera at rest would fill the window with one view, and all parallax would be forgotten.
+    if motion < _AT_REST:
+        return False
+    if frames_since >= config.keyframe_interval:
+        return True
     # A young map is refined after less motion: its depths are still the network's, more or less.
     age = min(1.0, (landmarks.keyframes + 1) / (_GROWN * config.window))
-    return float(np.median(motion)) > age * config.keyframe_motion * width
+    return motion > age * config.keyframe_motion
 
 
 def refine(

@@ -92,6 +92,7 @@ class Mapper:
         """
         self.landmarks = LandmarkMap(T_camera_world)
         self.landmarks.correct(self.shutter.readout)
+        self._places.begin_map()
         self._scale = NetworkScale(self._config.scale_frames)
         self._end_keyframe(frame, np.eye(4), log_scale)
 
@@ -114,6 +115,8 @@ class Mapper:
         width = frame.gray.shape[1]
         if keyframes.is_due(self.landmarks, self._frames_since, width, self._config):
             self._due = _Keyframe(frame, sighting, pose, log_scale, calibrated)
+        elif self._frames_since % self._config.keyframe_interval == 0:
+            self._look_how_sharp(frame)  # at rest there are no keyframes, but the light may go
         return pose, log_scale
 
     def finish(self) -> Transform | None:
@@ -211,9 +214,12 @@ class Mapper:
         before = np.where(np.isfinite(before), before, pixels)
         landmarks.insert(pixels, readout_shift(pixels, before, len(frame.gray)), log_depth)
         self._places.add(landmarks.T_camera_world[-1], frame, log_scale)
+        self._look_how_sharp(frame)
+        self._frames_since = 0
+
+    def _look_how_sharp(self, frame: TrackingFrame) -> None:
         sharp = sharpness(frame.gray)
         self._sharpness += (_SMOOTHING if self._sharpness else 1.0) * (sharp - self._sharpness)
-        self._frames_since = 0
 
     def triangulated(self, frame: TrackingFrame, pose: Transform) -> tuple[Array, Array, Array]:
         """

@@ -120,6 +120,7 @@ class PnpTracker:
         self._motion: Transform = np.eye(4)  # from the camera before that frame to its own
         self._depth_scale = self._focal_scale = 1.0
         self._frames_lost = 0
+        self._blurred_pose: Transform | None = None  # T_world_camera of the last blurred image
 
     def add(
         self,
@@ -168,7 +169,8 @@ class PnpTracker:
             frame, sighting, calibrated=calibrated
         )
         self._frame, self._network_pose, self._motion = frame, network_pose, sighting.motion
-        self._depth_scale, self._frames_lost = float(np.exp(log_scale)), 0
+        self._depth_scale = float(np.exp(log_scale))
+        self._frames_lost, self._blurred_pose = 0, None
         return self._report(
             'tracked', int(sighting.agree.sum()), sighting.matches, sighting.covariance
         )
@@ -315,12 +317,16 @@ class PnpTracker:
             self._start(frame, network_pose, place.T_camera_world, place.log_scale)
             return self._report('tracked', place.inliers, place.matches)
         if self._mapper.is_empty(frame):
-            return self._report('lost')
+            lost = self._report('lost')
+            # where a blur has led to, not where it began
+            blurred = self._blurred_pose
+            return lost if blurred is None else replace(lost, T_world_camera=blurred)
         self._frames_lost += 1
         pose = self._network_motion(network_pose) @ self._T_camera_world
         if self._frames_lost <= _MOST_BLURRED and self._mapper.is_blurred(frame):
+            self._blurred_pose = inverse(pose)
             report = self._report('network')
-            return replace(report, T_world_camera=inverse(pose), blurred=True)
+            return replace(report, T_world_camera=self._blurred_pose, blurred=True)
         logger.info("nothing in common with earlier images: the network's motion is taken")
         self._start(frame, network_pose, pose)
         return self._report('network')
@@ -336,7 +342,8 @@ class PnpTracker:
         self._mapper.start(frame, T_camera_world, log_scale)
         self._frame, self._network_pose = frame, network_pose
         self._T_camera_world, self._motion = T_camera_world, np.eye(4)
-        self._depth_scale, self._frames_lost = float(np.exp(log_scale)), 0
+        self._depth_scale = float(np.exp(log_scale))
+        self._frames_lost, self._blurred_pose = 0, None
 
     def _report(
         self,

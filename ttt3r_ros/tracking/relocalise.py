@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,7 +14,8 @@ from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
 from ttt3r_ros.tracking.scale import rescale_pose
 
 _KEYPOINTS = 500
-_PLACES = 5
+_PLACES = 10
+_OF_ONE_MAP = 5  # else a young map, with a keyframe for nearly each image, would push out others
 _LEAST_INLIERS = 30  # chance matches rarely bring 10
 _MAX_ERROR = 4.0  # pixels; ORB is less precise than flow
 
@@ -27,6 +27,7 @@ class _Place:
     T_camera_world: Transform
     frame: TrackingFrame
     log_scale: float  # of the map, relative to the network's depth of this frame
+    map: int  # number of the map that it is a keyframe of
     pixels: Array | None = None  # [N, 2]
     looks: NDArray[np.uint8] | None = None  # [N, 32]
 
@@ -46,37 +47,54 @@ class Relocalisation:
 
 
 class Places:
-    """The last keyframes, to be found again."""
+    """The last keyframes of the last maps, to be found again."""
 
     def __init__(self) -> None:
-        self._places: deque[_Place] = deque(maxlen=_PLACES)
+        self._places: list[_Place] = []
+        self._map = 0
+
+    def begin_map(self) -> None:
+        """Let further keyframes belong to a new map."""
+        self._map += 1
 
     def add(self, T_camera_world: Transform, frame: TrackingFrame, log_scale: float) -> None:
-        """Remember a keyframe."""
-        self._places.append(_Place(T_camera_world, frame, log_scale))
+        """Remember a keyframe of the present map."""
+        own = [index for index, place in enumerate(self._places) if place.map == self._map]
+        if len(own) == _OF_ONE_MAP:
+            del self._places[own[0]]
+        elif len(self._places) == _PLACES:
+            del self._places[0]
+        self._places.append(_Place(T_camera_world, frame, log_scale, self._map))
 
     def rescale(self, log_scale: float, centre: Array) -> None:
-        """Follow a scaling of the map about a place in the world [3]."""
+        """Follow a scaling of the present map about a place in the world [3]; others stay."""
         for index, place in enumerate(self._places):
-            pose = rescale_pose(place.T_camera_world, log_scale, centre)
-            log_scale_there = place.log_scale + log_scale
-            self._places[index] = replace(place, T_camera_world=pose, log_scale=log_scale_there)
+            if place.map == self._map:
+                pose = rescale_pose(place.T_camera_world, log_scale, centre)
+                scale = place.log_scale + log_scale
+                self._places[index] = replace(place, T_camera_world=pose, log_scale=scale)
 
     def find(self, frame: TrackingFrame) -> Relocalisation | None:
-        """Look for the frame among the places, the latest first; None where it is none."""
+        """
+        Look for the frame among the places.
+
+        :return: by the place that most points agree with, the latest of several; None where the
+            frame is at none. A place further away would do, but with an error of decimetres
+        """
         pixels, looks = _describe(frame)
         if len(pixels) < _LEAST_INLIERS:
             return None
-        for index in reversed(range(len(self._places))):
-            place = self._places[index]
-            if place.pixels is None:
-                known, known_looks = _describe(place.frame)
-                place = replace(place, pixels=known, looks=known_looks)
-                self._places[index] = place
-            found = _compare(frame, pixels, looks, place)
-            if found is not None:
-                return found
-        return None
+        self._places = [_described(place) for place in self._places]
+        compared = (_compare(frame, pixels, looks, place) for place in reversed(self._places))
+        found = [place for place in compared if place is not None]
+        return max(found, key=lambda place: place.inliers, default=None)
+
+
+def _described(place: _Place) -> _Place:
+    if place.pixels is not None:
+        return place
+    pixels, looks = _describe(place.frame)
+    return replace(place, pixels=pixels, looks=looks)
 
 
 def _describe(frame: TrackingFrame) -> tuple[Array, NDArray[np.uint8]]:
