@@ -115,3 +115,23 @@ def test_a_process_that_fails_is_named_with_what_it_said(tmp_path):
         started.start('no_such_module', {})
         with pytest.raises(Ttt3rError, match='no_such_module'):
             started.wait_for_word('no_such_module', 'ready', 60)
+
+
+def test_a_node_that_refuses_its_settings_is_not_waited_for(tmp_path):
+    (tmp_path / 'main.log').write_text(
+        '[ERROR] [1.0] [ttt3r]: cannot be configured: weights are gone'
+    )
+    with pytest.raises(Ttt3rError, match='the node cannot be configured: weights are gone'):
+        RosProcesses(tmp_path, 1).check()
+
+
+def test_what_a_process_says_is_found_line_by_line(tmp_path):
+    (tmp_path / 'main.log').write_text('a\n[WARN] left out: one\nb\n[WARN] left out: two\n')
+    assert RosProcesses(tmp_path, 1).lines('main', 'left out: ') == ['one', 'two']
+
+
+@pytest.mark.parametrize('text', ['voxel_size=0.1', 'voxel_size:=', ':=0.1', ''])
+def test_a_parameter_of_another_form_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        demo_arguments('film.mp4', '--set', text)
+    assert 'NAME:=VALUE' in capsys.readouterr().err

@@ -100,3 +100,54 @@ def test_photographs_are_told_from_frames(tmp_path, names, sizes, ordered):
     ]
     assert open_images(paths, 'x').ordered is ordered
     assert open_images(paths, 'x', unordered=True).ordered is False
+
+
+def test_a_file_that_is_no_image_is_a_frame_that_cannot_be_loaded(tmp_path):
+    for index in range(3):
+        save_png(tmp_path / f'{index}.png', gradient(index))
+    (tmp_path / '1.png').write_bytes(b'no image')
+    frames = open_images(list_images(tmp_path), 'three')
+    assert (len(frames), frames.ordered) == (3, True)
+    np.testing.assert_array_equal(frames[2].image(), gradient(2))
+    with pytest.raises(DatasetError, match=r'1\.png: cannot identify'):
+        frames[1].image()
+
+
+def test_files_of_which_none_is_an_image_are_refused(tmp_path):
+    for index in range(2):
+        (tmp_path / f'{index}.png').write_bytes(b'no image')
+    with pytest.raises(DatasetError, match=r'0\.png'):
+        open_images(list_images(tmp_path), 'two')
+
+
+def test_the_size_of_a_png_is_read_from_its_header_alone(tmp_path):
+    path = save_png(tmp_path / 'large.png', np.zeros((300, 400, 3), np.uint8))
+    path.write_bytes(path.read_bytes()[:60])  # the header, and the beginning of its pixels
+    assert image_size(path) == (400, 300)
+
+
+@pytest.mark.parametrize('turned', [True, False])
+def test_a_png_may_say_that_it_is_to_be_turned(tmp_path, turned):
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    Image.fromarray(gradient(0)).save(tmp_path / 'it.png', exif=exif)
+    assert image_size(tmp_path / 'it.png') == ((30, 40) if turned else (40, 30))
+
+
+@pytest.mark.parametrize(
+    ('names', 'sizes', 'why'),
+    [
+        (['a1.png', 'b1.png'], [(40, 30)] * 2, 'names differ'),
+        (['a1.png', 'a2.png'], [(40, 30), (30, 40)], 'sizes differ'),
+        (['a1.png', 'b2.png'], [(40, 30), (30, 40)], 'sizes and names differ'),
+    ],
+)
+def test_it_is_said_why_images_are_taken_as_photographs(tmp_path, caplog, names, sizes, why):
+    for name, (width, height) in zip(names, sizes, strict=True):
+        save_png(tmp_path / name, gradient(0, width, height))
+    paths = list_images(tmp_path)
+    assert not open_images(paths, 'photographs').ordered
+    assert why in caplog.text
+    caplog.clear()
+    assert not open_images(paths, 'photographs', unordered=True).ordered
+    assert not caplog.text

@@ -117,3 +117,10 @@ def test_documentation_has_every_parameter(config):
     for name, item in config.__dataclass_fields__.items():
         assert f'| `{name}` | `' in page
         assert item.metadata['setting'].description in page, 'run tools/write_parameters.py'
+
+
+def test_parameters_that_are_none_of_the_node_are_named(context):
+    given = [Parameter('voxel_sice', value=0.1), Parameter('voxel_size', value=0.1)]
+    node = Node('typing_errors', context=context, parameter_overrides=given)
+    assert Parameters(node, [NodeConfig]).unknown() == ['voxel_sice']
+    node.destroy_node()

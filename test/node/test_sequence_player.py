@@ -1,9 +1,13 @@
 """When the frames of a recording are due."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.io.frames import Frame
-from ttt3r_ros.node.sequence_player import PlayerConfig, timed_frames
+from ttt3r_ros.node import sequence_player
+from ttt3r_ros.node.sequence_player import PlayerConfig, SequencePlayer, timed_frames
 
 RECORDED = [100.0, 100.25, 100.5, 7.0, 7.5, 7.5]
 
@@ -27,3 +31,24 @@ def test_a_rate_and_a_choice_of_frames():
 @pytest.mark.parametrize(('stamp', 'nanoseconds'), [(0.0, 1), (-3.0, 1), (7.25, 7_250_000_000)])
 def test_no_frame_is_stamped_as_if_it_had_no_stamp(stamp, nanoseconds):
     assert Frame(0, stamp, lambda: None).nanoseconds == nanoseconds
+
+
+def test_a_frame_that_cannot_be_read_is_left_out_and_said(monkeypatch):
+    def image(frame):
+        if frame.index == 2:
+            raise DatasetError('cannot read the image 2.png')
+        return f'image {frame.index}'
+
+    errors: list[str] = []
+    frames = [Frame(index, stamp, lambda: None) for index, stamp in enumerate(RECORDED)]
+    player = SimpleNamespace(
+        _sequence=frames,
+        _config=PlayerConfig(input='a recording'),
+        _image=image,
+        get_logger=lambda: SimpleNamespace(error=errors.append),
+    )
+    monkeypatch.setattr(sequence_player.rclpy, 'ok', lambda: True)
+    played = list(SequencePlayer._rounds(player))
+    assert [frame.index for frame, _, _ in played] == [0, 1, 3, 4, 5]
+    assert [elapsed for _, _, elapsed in played] == [0.0, 0.25, 0.5, 1.0, 1.0]
+    assert errors == ['left out: cannot read the image 2.png']

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 import json
+import logging
 from pathlib import Path
 import tempfile
 import time
@@ -18,11 +19,12 @@ from ttt3r_ros.cli.folders import make_room_for_bag, mark_bag
 from ttt3r_ros.cli.inputs import SYNTHETIC, add_input_arguments, open_input
 from ttt3r_ros.cli.outcome import read_outcome, write_outcome
 from ttt3r_ros.cli.processes import RosProcesses, find_free_domain
-from ttt3r_ros.cli.usage import real_number, whole_number
+from ttt3r_ros.cli.usage import INCOMPLETE, real_number, whole_number
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.io.bag_writer import IMAGE_TOPIC, write_bag
 from ttt3r_ros.io.frames import Frame, Sequence
 
+_logger = logging.getLogger(__name__)
 _DEFAULT_INPUT = f'{SYNTHETIC}7:100'
 _START = 120.0  # seconds that node and recorder may take to find each other
 _SETTLE = 1.5  # seconds after the last image, for what is published by timers
@@ -93,13 +95,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--weights', default='', metavar='FILE', help='weights (default: the shipped small model)'
     )
     parser.add_argument(
-        '--set', action='append', default=[], metavar='NAME:=VALUE', dest='parameters',
+        '--set', action='append', type=_parameter, default=[], metavar='NAME:=VALUE',
+        dest='parameters',
         help='parameter of the node; may be given several times',
     )  # fmt: skip
     parser.add_argument(
         '--domain', type=whole_number(0, 232), default=0, metavar='ID',
         help='ROS domain, to watch with RViz (default: one on which nothing else is seen)',
     )  # fmt: skip
+
+
+def _parameter(text: str) -> str:
+    """
+    Check the form of a parameter as ROS writes it; the rest is the node's to judge.
+
+    :raises argparse.ArgumentTypeError: if it has another
+    """
+    name, separator, value = text.partition(':=')
+    if not (name and separator and value):
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form NAME:=VALUE')
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -111,18 +126,22 @@ def run(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix='ttt3r_demo_') as folder:
-            traffic = _play(arguments, sequence, Path(folder), bag)
+            traffic, left_out = _play(arguments, sequence, Path(folder), bag)
     finally:
         mark_bag(bag)
     frames = _played_frames(arguments, sequence)
     outcome = read_outcome(bag)
     lines = [*traffic.lines(), *write_outcome(out, sequence.name, frames, outcome)]
     print('\n'.join([*lines, f'results in {out}: bag, points.ply, trajectory.txt, summary.png']))
-    return 0
+    for text in left_out:
+        _logger.warning('frame left out: %s', text)
+    return INCOMPLETE if left_out else 0
 
 
-def _play(arguments: argparse.Namespace, sequence: Sequence, folder: Path, bag: Path) -> Traffic:
-    """Play the recording into the node and record what it says; return the timing."""
+def _play(
+    arguments: argparse.Namespace, sequence: Sequence, folder: Path, bag: Path
+) -> tuple[Traffic, list[str]]:
+    """Play the recording into the node; return the timing, and why frames were left out."""
     played, received = folder / 'played.txt', folder / 'received.json'
     player: dict[str, object] = {
         'input': str(arguments.input),
@@ -143,18 +162,24 @@ def _play(arguments: argparse.Namespace, sequence: Sequence, folder: Path, bag: 
     with RosProcesses(folder, domain) as processes:
         print(f'node, player and recorder talk on ROS domain {domain}')
         node = {'weights': arguments.weights, 'input_queue': queue}
+        if not sequence.ordered:
+            node['pose_source'] = 'network'  # photographs share too little to be tracked
         processes.start('main', node, arguments.parameters)
         processes.start('topic_recorder', {'bag': str(bag), 'log': str(received)})
         processes.wait_for_word('topic_recorder', 'ready', _START)
         processes.start('sequence_player', player)
         processes.wait('sequence_player')
+        left_out = processes.lines('sequence_player', 'left out: ')
+        for name in processes.lines('main', 'unknown parameter ignored: '):
+            _logger.warning('--set %s: the node has no such parameter', name)
         time.sleep(_SETTLE)
         processes.stop('topic_recorder')
     times = [line.split() for line in played.read_text(encoding='ascii').splitlines()]
-    return Traffic(
+    traffic = Traffic(
         {int(stamp): int(when) for stamp, when in times},
         json.loads(received.read_text(encoding='ascii')),
     )
+    return traffic, left_out
 
 
 def _played_frames(arguments: argparse.Namespace, sequence: Sequence) -> Iterable[Frame]:

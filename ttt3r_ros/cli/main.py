@@ -72,7 +72,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'ttt3r {__version__}')
     commands = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
     for name, summary in _COMMANDS.items():
-        subparser = commands.add_parser(name, help=summary, description=f'{summary}.'.capitalize())
+        subparser = commands.add_parser(
+            name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.'
+        )
         if name == command:
             module = importlib.import_module(f'ttt3r_ros.cli.{name}')
             module.add_arguments(subparser)

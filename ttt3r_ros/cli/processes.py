@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
 import random
+import re
 import select
 import signal
 import subprocess
@@ -19,6 +20,7 @@ _DOMAINS = range(1, 102)  # those whose ports no system uses otherwise
 _TRIED = 6  # of them, until one is free
 _HERE = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 _TAIL = 2000  # characters of a log that are shown
+_REFUSAL = re.compile(r'cannot be (?:configured|activated): .*')  # by a node that goes on waiting
 
 
 def find_free_domain() -> int:
@@ -127,15 +129,23 @@ class RosProcesses:
 
     def check(self) -> None:
         """
-        See whether all still run.
+        See whether all still run, and work.
 
         :raises Ttt3rError: if one has failed
         """
+        refusal = _REFUSAL.search(self._said())
+        if refusal:
+            raise Ttt3rError(f'the node {refusal[0]}')
         for module, process in self._running.items():
             if process.poll():
                 raise Ttt3rError(
                     f'{module} ended with status {process.returncode}\n{self._said()}'
                 )
+
+    def lines(self, module: str, text: str) -> list[str]:
+        """Return what a process has logged after a text, line by line."""
+        log = self._log(module).read_text(encoding='utf-8', errors='replace')
+        return [line.partition(text)[2] for line in log.splitlines() if text in line]
 
     def _log(self, module: str) -> Path:
         return self._logs / f'{module}.log'

@@ -12,11 +12,13 @@ from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ttt3r_ros.cli.folders import refuse_recording
 from ttt3r_ros.cli.inputs import add_input_arguments, open_input
 from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
+from ttt3r_ros.cli.usage import INCOMPLETE
 from ttt3r_ros.errors import DatasetError, ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.frames import ColorImage, Frame, Sequence
@@ -26,7 +28,6 @@ from ttt3r_ros.view import View
 _logger = logging.getLogger(__name__)
 _COLUMNS = 4  # frames in the picture
 _ESTIMATE = 'estimate'
-INCOMPLETE = 3  # exit status: the results are there, but not of all frames
 
 
 class Reconstruction(Protocol):
@@ -108,8 +109,9 @@ def reconstruct(
     results = Results(folder, config, _columns(total, stride))
     frames = islice(sequence, 0, max_frames * stride if max_frames else None, stride)
     try:
-        for frame in tqdm(frames, total=total, desc=sequence.name, unit='frame'):
-            _add(frame, reconstructor, choose_camera, results)
+        with logging_redirect_tqdm():  # a line of its own for each
+            for frame in tqdm(frames, total=total, desc=sequence.name, unit='frame'):
+                _add(frame, reconstructor, choose_camera, results)
     except (KeyboardInterrupt, Ttt3rError):
         if results.count:
             results.finish(sequence.name, ordered=sequence.ordered)

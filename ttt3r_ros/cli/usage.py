@@ -8,6 +8,8 @@ import math
 
 from ttt3r_ros.errors import Ttt3rError
 
+INCOMPLETE = 3  # exit status: the results are there, but not of all frames
+
 
 class UsageError(Ttt3rError):
     """An option has a value that makes no sense."""

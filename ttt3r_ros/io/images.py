@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as ListLike
 from functools import partial
+import logging
 from pathlib import Path
 import re
 import struct
@@ -22,6 +23,7 @@ FRAME_RATE = 30.0  # Hz, of images that carry no time
 _ROTATED = 5  # EXIF orientations from here on swap width and height
 _ORIENTATION = 0x0112  # EXIF tag
 MOST_PIXELS = 1 << 27  # of one image: what a header says is not believed beyond it
+_logger = logging.getLogger(__name__)
 # What Pillow raises on damaged files.
 UNREADABLE = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, SyntaxError,
@@ -84,7 +86,9 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            rotated = image.getexif().get(_ORIENTATION, 1) >= _ROTATED
+            # for a PNG without it, Pillow would read all pixels to see whether it comes after them
+            known = image.format != 'PNG' or 'exif' in image.info
+            rotated = known and image.getexif().get(_ORIENTATION, 1) >= _ROTATED
     except UNREADABLE as error:
         raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
     return (height, width) if rotated else (width, height)
@@ -102,19 +106,35 @@ def open_images(paths: ListLike[Path], name: str, *, unordered: bool = False) ->
     Make a recording of image files.
 
     They are taken as a collection of photographs where their sizes differ, or where their names
-    differ in more than numbers; else as successive frames.
+    differ in more than numbers; else as successive frames. A file that is no image is a frame that
+    cannot be loaded.
 
     :param unordered: take them as photographs in any case
-    :raises DatasetError: naming the first file that is no image
+    :raises DatasetError: if none is an image, naming the first
     """
-    sizes = {image_size(path) for path in paths}
+    found = [_size_or_error(path) for path in paths]
+    errors = [size for size in found if isinstance(size, DatasetError)]
+    if errors and len(errors) == len(found):
+        raise errors[0]
+    sizes = {size for size in found if not isinstance(size, DatasetError)}
     patterns = {re.sub(r'\d+', '#', path.name) for path in paths}
-    ordered = not unordered and len(sizes) == 1 and len(patterns) == 1
+    told = [(len(sizes) > 1, 'sizes'), (len(patterns) > 1, 'names')]
+    differing = ' and '.join(name for differs, name in told if differs)
+    ordered = not unordered and not differing
+    if differing and not unordered:
+        _logger.warning('%s: taken as photographs in no order: their %s differ', name, differing)
     frames = [
         Frame(index, index / FRAME_RATE, partial(load_image, path))
         for index, path in enumerate(paths)
     ]
     return FrameList(name, frames, ordered=ordered)
+
+
+def _size_or_error(path: Path) -> tuple[int, int] | DatasetError:
+    try:
+        return image_size(path)
+    except DatasetError as error:
+        return error
 
 
 def _check_size(image: Image.Image) -> None:

@@ -92,6 +92,15 @@ class Parameters:
             raise ValueError('; '.join(problems))
         return config(**{name: self._node.get_parameter(name).value for name in names})
 
+    def unknown(self) -> list[str]:
+        """Return the names of parameters that were given and are none of the node's."""
+        given = getattr(self._node, '_parameter_overrides', {})  # rclpy tells them nowhere else
+        return sorted(
+            name
+            for name in given
+            if not self._node.has_parameter(name) and not name.startswith('qos_overrides.')
+        )
+
     def differing(self, *configs: Any) -> dict[str, Any]:
         """Return, by name, what can be changed at run time and is not as it was when read."""
         return {

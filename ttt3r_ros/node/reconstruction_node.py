@@ -130,6 +130,8 @@ class ReconstructionNode(ManagedNode):
         return super().on_configure(state)
 
     def _configure(self) -> None:
+        for name in self._parameters_of_node.unknown():
+            self.get_logger().warning(f'unknown parameter ignored: {name}')
         self._config = self._parameters_of_node.read(NodeConfig)
         self._reconstructor_config = self._parameters_of_node.read(ReconstructorConfig)
         if self._config.points_source == 'network_world':

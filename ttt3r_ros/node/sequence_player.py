@@ -26,7 +26,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from ttt3r_ros.errors import Ttt3rError
+from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.io.frames import Frame, Sequence
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.node.clocks import steady_clock
@@ -137,11 +137,10 @@ class SequencePlayer(Node):
         waited_for: deque[int] = deque(maxlen=self._config.ahead)
         wall = steady_clock()
         begin, before = wall.now(), 0.0
-        for frame, elapsed in self._rounds():
+        for frame, msg, elapsed in self._rounds():
             if elapsed < before:
                 begin, before = wall.now(), 0.0
             before = elapsed
-            msg = self._image(frame)
             if not self._config.ahead:
                 wall.sleep_until(begin + Duration(seconds=elapsed))
             elif len(waited_for) == self._config.ahead:
@@ -156,9 +155,16 @@ class SequencePlayer(Node):
             Path(self._config.log).write_text(''.join(self._log), encoding='ascii')
         return count
 
-    def _rounds(self) -> Iterator[tuple[Frame, float]]:
+    def _rounds(self) -> Iterator[tuple[Frame, Image | CompressedImage, float]]:
+        """Yield frames, with their message and when it is due; one that cannot be read is not."""
         while rclpy.ok():
-            yield from timed_frames(self._sequence, self._config)
+            for frame, elapsed in timed_frames(self._sequence, self._config):
+                try:
+                    msg = self._image(frame)
+                except DatasetError as error:
+                    self.get_logger().error(f'left out: {error}')
+                    continue
+                yield frame, msg, elapsed
             if not self._config.loop:
                 return
 
@@ -235,11 +241,15 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(1)
     spinning = threading.Thread(target=_spin, args=(player,), daemon=True)
     spinning.start()
+    failed = False
     try:
         count = player.play()
         player.get_logger().info(f'{count} images played')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Ttt3rError as error:  # the recording is damaged
+        player.get_logger().error(str(error))
+        failed = True
     except RuntimeError:  # that of rclpy, where the signal came while it published
         if rclpy.ok():
             raise
@@ -247,6 +257,8 @@ def main(args: list[str] | None = None) -> None:
     # The work is done: a signal to all, as launch sends it, must not turn that into a failure.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     spinning.join(timeout=1.0)
+    if failed:
+        sys.exit(1)
 
 
 def _spin(node: Node) -> None:
