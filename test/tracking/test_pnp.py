@@ -397,6 +397,23 @@ def test_images_larger_than_the_limit_give_the_same_path():
     assert np.abs(found.T_world_camera - poses[-1]).max() < 0.01
 
 
+@pytest.mark.parametrize('size', [(80, 60), (160, 120)])
+def test_a_camera_of_few_pixels_is_tracked(film, size):
+    poses, frames = film
+    width, height = size
+    camera = Intrinsics.centred(width, height, CAMERA.fx * width / WIDTH)
+    mapping = ImageMapping(width, height, 80, 60, 80 / width, 60 / height, 0, 0)
+    track = tracker()
+    statuses = []
+    for image, depth in frames[:20]:
+        tiny = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        points = small_points(depth)
+        found = track.add(tiny, points, np.ones((60, 80), np.float32), mapping, camera, np.eye(4))
+        statuses.append(found.status)
+    assert statuses == ['first'] + ['tracked'] * 19
+    assert np.abs(found.T_world_camera - poses[19]).max() < 0.05
+
+
 def test_reset_starts_anew_at_the_given_pose(film):
     _, frames = film
     track = tracker()

@@ -14,6 +14,7 @@ from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 _EDGE = 0.35  # log-depth range within 3x3 pixels that makes an edge
 _LEAST_CONFIDENT = 0.1  # part of the pixels whose depth is not used
 _NEAREST = 1e-3  # metres
+_LEAST_SIDE = 320  # pixels of the longest side: corners are patches, of which less has too few
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class TrackingFrame:
         image_size: int,
     ) -> TrackingFrame:
         """
-        Shrink the image and find where its depth can be used.
+        Bring the image to size and find where its depth can be used.
 
         :param image: RGB [H, W, 3]
         :param points: camera-frame points, metres [h, w, 3]
@@ -104,17 +105,19 @@ def check_image(image: NDArray[np.uint8], mapping: ImageMapping) -> None:
 
 def gray_image(image: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
     """
-    Make an image grey, and shrink it where it is large.
+    Make an image grey; shrink it where it is large, and enlarge it where it is tiny.
 
     :param image: RGB [H, W, 3]
     :param image_size: longest side of the grey image
     """
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     height, width = gray.shape
-    factor = min(1.0, image_size / max(height, width))
-    if factor < 1.0:
+    longest = max(height, width)
+    factor = min(max(1.0, _LEAST_SIDE / longest), image_size / longest)
+    if factor != 1.0:
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+        how = cv2.INTER_AREA if factor < 1.0 else cv2.INTER_CUBIC
+        gray = np.asarray(cv2.resize(gray, size, interpolation=how), np.uint8)
     return gray
 
 
