@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 import sys
 
+from ttt3r_ros.cli.usage import whole_number
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.io.bag_writer import STORAGES, write_bag
 from ttt3r_ros.io.sequence import open_sequence
@@ -29,18 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('bag', type=Path, help='folder to be made')
     parser.add_argument('--storage', choices=STORAGES, default='mcap')
     parser.add_argument('--jpeg', action='store_true', help='compress the images')
-    parser.add_argument('--max-frames', type=int, default=None)
+    parser.add_argument('--max-frames', type=whole_number(0), default=0, help='0: all')
     arguments = parser.parse_args(argv)
     try:
         sequence = open_sequence(arguments.recording)
         count = write_bag(
             arguments.bag,
-            islice(sequence, arguments.max_frames),
+            islice(sequence, arguments.max_frames or None),
             storage=arguments.storage,
             jpeg=arguments.jpeg,
             camera=sequence.intrinsics,
         )
-    except Ttt3rError as error:
+    except (Ttt3rError, OSError) as error:
         print(f'make_bag: error: {error}', file=sys.stderr)
         return 1
     print(f'{count} frames written to {arguments.bag}')

@@ -64,7 +64,10 @@ def test_several_image_topics_are_listed(bag, monkeypatch):
 
 
 def test_wrong_topics_are_named_with_those_there_are(bag):
-    with pytest.raises(DatasetError, match=f'no topic /nothing; it has .*{IMAGE_TOPIC}'):
+    with pytest.raises(
+        DatasetError,
+        match=f'no topic /nothing; of Image or CompressedImage it has .*{IMAGE_TOPIC}',
+    ):
         open_sequence(bag, topic='/nothing')
     with pytest.raises(DatasetError, match=f'{POSE_TOPIC} is geometry_msgs/msg/PoseStamped, not'):
         open_sequence(bag, topic=POSE_TOPIC)
@@ -72,6 +75,12 @@ def test_wrong_topics_are_named_with_those_there_are(bag):
         open_sequence(bag, pose_topic=IMAGE_TOPIC)
     with pytest.raises(DatasetError, match=r'16UC1|8 bit|no colours'):
         next(iter(open_sequence(bag, topic=DEPTH_TOPIC))).image()
+
+
+def test_the_slash_of_a_topic_may_be_left_out(bag, recording):
+    sequence = open_sequence(bag, topic=IMAGE_TOPIC[1:], pose_topic=POSE_TOPIC[1:])
+    assert sequence.intrinsics == recording.intrinsics
+    assert sequence.has_poses
 
 
 def test_a_bag_without_images(tmp_path):

@@ -1,5 +1,6 @@
 """When the frames of a recording are due."""
 
+from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -33,22 +34,48 @@ def test_no_frame_is_stamped_as_if_it_had_no_stamp(stamp, nanoseconds):
     assert Frame(0, stamp, lambda: None).nanoseconds == nanoseconds
 
 
-def test_a_frame_that_cannot_be_read_is_left_out_and_said(monkeypatch):
-    def image(frame):
-        if frame.index == 2:
-            raise DatasetError('cannot read the image 2.png')
-        return f'image {frame.index}'
-
-    errors: list[str] = []
-    frames = [Frame(index, stamp, lambda: None) for index, stamp in enumerate(RECORDED)]
-    player = SimpleNamespace(
-        _sequence=frames,
-        _config=PlayerConfig(input='a recording'),
-        _image=image,
-        get_logger=lambda: SimpleNamespace(error=errors.append),
-    )
+@pytest.fixture
+def play(monkeypatch):
+    """Return what a player plays of a recording with an unreadable frame, and what it logs."""
     monkeypatch.setattr(sequence_player.rclpy, 'ok', lambda: True)
-    played = list(SequencePlayer._rounds(player))
-    assert [frame.index for frame, _, _ in played] == [0, 1, 3, 4, 5]
-    assert [elapsed for _, _, elapsed in played] == [0.0, 0.25, 0.5, 1.0, 1.0]
+
+    def start(stamps, broken, most=20, **settings):
+        def image(frame):
+            if frame.index in broken:
+                raise DatasetError(f'cannot read the image {frame.index}.png')
+            return f'image {frame.index}'
+
+        errors: list[str] = []
+        player = SimpleNamespace(
+            _sequence=[Frame(index, stamp, lambda: None) for index, stamp in enumerate(stamps)],
+            _config=PlayerConfig(input='a recording', **settings),
+            _image=image,
+            get_logger=lambda: SimpleNamespace(error=errors.append),
+        )
+        played = [
+            (frame.index, due) for frame, _, due in islice(SequencePlayer._rounds(player), most)
+        ]
+        return played, errors
+
+    return start
+
+
+def test_a_frame_that_cannot_be_read_is_left_out_and_said(play):
+    played, errors = play(RECORDED, {2})
+    assert played == [(0, 0.0), (1, 0.25), (3, 0.5), (4, 1.0), (5, 1.0)]
     assert errors == ['left out: cannot read the image 2.png']
+
+
+def test_a_round_follows_the_one_before_as_another_image_would(play):
+    played, _ = play([7.0, 7.25], (), most=5, loop=True)
+    assert played == [(0, 0.0), (1, 0.25), (0, 0.5), (1, 0.75), (0, 1.0)]
+    played, _ = play([7.0], (), most=3, loop=True)  # a photograph
+    assert [due for _, due in played] == pytest.approx([0.0, 1 / 30, 2 / 30])
+    played, _ = play([7.0, 7.0], (), most=5, loop=True, rate=4.0)
+    assert [due for _, due in played] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_recording_that_cannot_be_read_any_more_is_not_tried_for_ever(play):
+    played, errors = play([7.0, 7.25], {0, 1}, loop=True)
+    assert not played
+    assert len(errors) == 2

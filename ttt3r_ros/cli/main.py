@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = _parser(arguments[0] if arguments else '').parse_args(arguments)
         return int(parsed.run(parsed))
     except (Ttt3rError, OSError) as error:
-        print(f'ttt3r: error: {error}', file=sys.stderr)
+        print(f'ttt3r: error: {_in_words(error)}', file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except _Terminated:
         print('ttt3r: terminated', file=sys.stderr)
@@ -54,6 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _SIGNALLED + signal.SIGINT
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _in_words(error: Exception) -> str:
+    """Say what is wrong, of a file first its name and no number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f'{error.filename}: {error.strerror}'
+    return str(error)
 
 
 class _Terminated(KeyboardInterrupt):

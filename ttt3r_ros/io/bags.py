@@ -55,6 +55,7 @@ class Bag(Sequence):
         with _open(self._path) as reader:
             self._topic = topic or _only_image_topic(reader)
             images = _connection(reader, self._topic, IMAGE_TYPES)
+            self._topic = images.topic  # with the slash that may have been left out
             self._count = images.msgcount
             if not self._count:
                 raise DatasetError(f'topic {self._topic} of the bag {path} has no messages')
@@ -180,12 +181,14 @@ def _stamps(reader: AnyReader, connection: Connection) -> tuple[list[float], lis
 
 def _connection(reader: AnyReader, topic: str, types: tuple[str, ...]) -> Connection:
     for connection in reader.connections:
-        if connection.topic == topic:
+        if connection.topic in (topic, f'/{topic}'):
             if connection.msgtype in types:
                 return connection
             raise DatasetError(f'topic {topic} is {connection.msgtype}, not {" or ".join(types)}')
     fitting = [item.topic for item in reader.connections if item.msgtype in types]
-    raise DatasetError(f'the bag has no topic {topic}; it has {_listed(fitting)}')
+    kinds = ' or '.join(kind.rpartition('/')[2] for kind in types)
+    others = f'of {kinds} it has {_listed(fitting)}'
+    raise DatasetError(f'the bag has no topic {topic}; {others}')
 
 
 def _only_image_topic(reader: AnyReader) -> str:

@@ -28,6 +28,7 @@ from std_msgs.msg import Header
 
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.io.frames import Frame, Sequence
+from ttt3r_ros.io.images import FRAME_RATE
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.conversions import (
@@ -136,11 +137,8 @@ class SequencePlayer(Node):
         count = 0
         waited_for: deque[int] = deque(maxlen=self._config.ahead)
         wall = steady_clock()
-        begin, before = wall.now(), 0.0
+        begin = wall.now()
         for frame, msg, elapsed in self._rounds():
-            if elapsed < before:
-                begin, before = wall.now(), 0.0
-            before = elapsed
             if not self._config.ahead:
                 wall.sleep_until(begin + Duration(seconds=elapsed))
             elif len(waited_for) == self._config.ahead:
@@ -157,16 +155,22 @@ class SequencePlayer(Node):
 
     def _rounds(self) -> Iterator[tuple[Frame, Image | CompressedImage, float]]:
         """Yield frames, with their message and when it is due; one that cannot be read is not."""
-        while rclpy.ok():
+        begin, step, readable = 0.0, 1.0 / FRAME_RATE, True
+        while rclpy.ok() and readable:
+            last, readable = 0.0, False
             for frame, elapsed in timed_frames(self._sequence, self._config):
+                step = elapsed - last if elapsed > last else step
+                last = elapsed
                 try:
                     msg = self._image(frame)
                 except DatasetError as error:
                     self.get_logger().error(f'left out: {error}')
                     continue
-                yield frame, msg, elapsed
+                readable = True
+                yield frame, msg, begin + elapsed
             if not self._config.loop:
                 return
+            begin += last + step  # the next round comes as another image would
 
     def _stamp(self, frame: Frame) -> int:
         if self._config.stamps == 'recorded':
