@@ -96,7 +96,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def nodes(context: LaunchContext) -> list[Node]:
-    arguments = {name: value(context, name) for name in ARGUMENTS}
+    arguments = {name: spelled(context, name) for name in ARGUMENTS}
     image = arguments['image'] or IMAGE_TOPICS[arguments['source']]
     info = arguments['camera_info'] or '/'.join([*image.split('/')[:-1], 'camera_info'])
     remappings = [('image', image), ('camera_info', info)]
@@ -124,7 +124,7 @@ def nodes(context: LaunchContext) -> list[Node]:
     return started
 
 
-def value(context: LaunchContext, name: str) -> str:
+def spelled(context: LaunchContext, name: str) -> str:
     """Return what an argument was given, a boolean as YAML spells it."""
     given = LaunchConfiguration(name).perform(context)
     is_boolean = 'True' in (ARGUMENTS[name][2] or [])

@@ -17,7 +17,8 @@ class Tracking:
     Where the pose comes from and how well it is supported.
 
     :param status: network (regressed), first, tracked or lost (nothing to be seen, or
-        nothing the network knows: the last good pose is repeated, before the first the identity)
+        nothing the network knows: the last good pose is repeated, or that of a blurred image after
+        it; before the first the identity)
     :param inliers: points that agree with the pose; 0 without tracking
     :param matches: points that were found in this image; 0 without tracking
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians) in the camera's

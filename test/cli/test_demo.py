@@ -119,7 +119,7 @@ def test_a_process_that_fails_is_named_with_what_it_said(tmp_path):
 
 def test_a_node_that_refuses_its_settings_is_not_waited_for(tmp_path):
     (tmp_path / 'main.log').write_text(
-        '[ERROR] [1.0] [ttt3r]: cannot be configured: weights are gone'
+        '[ERROR] [1.0] [ttt3r]: cannot be configured: weights are gone\n' + 'a traceback\n' * 1000
     )
     with pytest.raises(Ttt3rError, match='the node cannot be configured: weights are gone'):
         RosProcesses(tmp_path, 1).check()

@@ -1,6 +1,7 @@
 from made_up import gradient, save_png
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 import pytest
 
 from ttt3r_ros.errors import DatasetError
@@ -113,6 +114,15 @@ def test_a_file_that_is_no_image_is_a_frame_that_cannot_be_loaded(tmp_path):
         frames[1].image()
 
 
+def test_a_broken_file_of_another_name_makes_no_photographs_of_frames(tmp_path, caplog):
+    for index in range(3):
+        save_png(tmp_path / f'{index}.png', gradient(index))
+    (tmp_path / 'cover.jpg').write_text('<html>')
+    frames = open_images(list_images(tmp_path), 'three and a page')
+    assert (len(frames), frames.ordered) == (4, True)
+    assert not caplog.text
+
+
 def test_files_of_which_none_is_an_image_are_refused(tmp_path):
     for index in range(2):
         (tmp_path / f'{index}.png').write_bytes(b'no image')
@@ -132,6 +142,17 @@ def test_a_png_may_say_that_it_is_to_be_turned(tmp_path, turned):
     exif[0x0112] = 6 if turned else 1
     Image.fromarray(gradient(0)).save(tmp_path / 'it.png', exif=exif)
     assert image_size(tmp_path / 'it.png') == ((30, 40) if turned else (40, 30))
+
+
+def test_a_png_of_imagemagick_is_turned_as_well(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = b'Exif\x00\x00' + exif.tobytes().removeprefix(b'Exif\x00\x00')
+    text = PngInfo()
+    text.add_text('Raw profile type exif', f'\nexif\n{len(data):8d}\n{data.hex()}\n')
+    Image.fromarray(gradient(0)).save(tmp_path / 'it.png', pnginfo=text)
+    height, width, _ = load_image(tmp_path / 'it.png').shape
+    assert image_size(tmp_path / 'it.png') == (width, height) == (30, 40)
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,10 @@ def test_a_localiser_owns_the_map(sent):
 
 def test_nothing_is_sent_without_tf(sent):
     assert sent(publish_tf=False) == []
+
+
+def test_a_stamp_before_all_time_has_no_odometry(node):
+    made = transforms.Transforms(node, NodeConfig(publish_odom_tf=False, base_frame='base_link'))
+    with pytest.raises(transforms.TransformException, match='stamp -2000000000 ns'):
+        made.odometry(NAMES, Time(sec=-2))
+    made.destroy()

@@ -4,11 +4,12 @@ from itertools import islice
 from types import SimpleNamespace
 
 import pytest
+from rclpy.time import Time
 
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.io.frames import Frame
 from ttt3r_ros.node import sequence_player
-from ttt3r_ros.node.sequence_player import PlayerConfig, SequencePlayer, timed_frames
+from ttt3r_ros.node.sequence_player import Pace, PlayerConfig, SequencePlayer, timed_frames
 
 RECORDED = [100.0, 100.25, 100.5, 7.0, 7.5, 7.5]
 
@@ -71,6 +72,8 @@ def test_a_round_follows_the_one_before_as_another_image_would(play):
     assert played == [(0, 0.0), (1, 0.25), (0, 0.5), (1, 0.75), (0, 1.0)]
     played, _ = play([7.0], (), most=3, loop=True)  # a photograph
     assert [due for _, due in played] == pytest.approx([0.0, 1 / 30, 2 / 30])
+    played, _ = play([7.0], (), most=3, loop=True, rate=2.0)
+    assert [due for _, due in played] == [0.0, 0.5, 1.0]
     played, _ = play([7.0, 7.0], (), most=5, loop=True, rate=4.0)
     assert [due for _, due in played] == [0.0, 0.25, 0.5, 0.75, 1.0]
 
@@ -79,3 +82,32 @@ def test_a_recording_that_cannot_be_read_any_more_is_not_tried_for_ever(play):
     played, errors = play([7.0, 7.25], {0, 1}, loop=True)
     assert not played
     assert len(errors) == 2
+
+
+class Wall:
+    """A clock that a test sets."""
+
+    def __init__(self):
+        self.time = 1000.0
+        self.slept = []
+
+    def now(self):
+        return Time(nanoseconds=round(self.time * 1e9))
+
+    def sleep_until(self, until):
+        self.slept.append(until.nanoseconds / 1e9)
+        self.time = max(self.time, self.slept[-1])
+
+
+def test_after_a_delay_images_come_at_their_distance_again(monkeypatch):
+    wall = Wall()
+    monkeypatch.setattr(sequence_player, 'steady_clock', lambda: wall)
+    pace, sent = Pace(), []
+    for index in range(8):
+        if index == 3:
+            wall.time += 2.0  # the recording was opened anew
+        if index == 6:
+            wall.time += 0.07  # which is made up for
+        pace.wait(0.05 * index)
+        sent.append(round(wall.time - 1000.0, 6))
+    assert sent == [0.0, 0.05, 0.1, 2.1, 2.15, 2.2, 2.27, 2.3]

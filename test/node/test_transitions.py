@@ -6,6 +6,7 @@ import pytest
 from rclpy.lifecycle import TransitionCallbackReturn as Result
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import SetBool, Trigger
 import torch
 
 from ttt3r_ros.model.config import PRESETS
@@ -103,3 +104,35 @@ def test_a_map_that_is_ready_when_all_is_freed_goes_nowhere(node):
     node.trigger_cleanup()
     outputs.send('map_points', PointCloud2())
     assert outputs.sent['map_points'] == 0
+
+
+@pytest.mark.parametrize('request_of', ['reset', 'clock', 'pause', 'save_map', 'parameters'])
+def test_a_cleanup_in_the_midst_of_a_request_ends_nothing(node, monkeypatch, request_of):
+    """Services, parameters and the clock are served beside the lifecycle, in other threads."""
+    assert node.trigger_configure() == Result.SUCCESS
+    pipeline, receiver, record = node._pipeline, node._receiver, node._record
+
+    def and_cleanup(function):
+        def call(*given, **named):
+            node._pipeline = node._receiver = node._record = None
+            return function(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(pipeline, 'reset', and_cleanup(pipeline.reset))
+    monkeypatch.setattr(pipeline, 'clock_jumped', and_cleanup(lambda _: 7))
+    monkeypatch.setattr(pipeline, 'change_settings', and_cleanup(pipeline.change_settings))
+    monkeypatch.setattr(receiver, 'pause', and_cleanup(receiver.pause))
+    monkeypatch.setattr(record, 'save', and_cleanup(lambda *_: ('a.ply', 'a.txt')))
+    if request_of == 'reset':
+        assert node._on_reset(Trigger.Request(), Trigger.Response()).success
+    elif request_of == 'clock':
+        node._on_clock_jump(None)
+    elif request_of == 'pause':
+        assert node._on_pause(SetBool.Request(data=True), SetBool.Response()).message == 'paused'
+    elif request_of == 'save_map':
+        assert node._on_save_map(Trigger.Request(), Trigger.Response()).success
+    else:
+        assert node._on_parameters([Parameter('max_depth', value=3.0)]).successful
+    assert node._pipeline is None
+    node._pipeline, node._receiver, node._record = pipeline, receiver, record

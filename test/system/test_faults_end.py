@@ -173,11 +173,11 @@ def test_a_signal_while_the_player_publishes_is_no_failure(system, tmp_path):
     code = f"""
 import rclpy
 from ttt3r_ros.node import sequence_player
-publish = sequence_player.SequencePlayer._publish
-def interrupted(self, msg):
+send = sequence_player.SequencePlayer._send
+def interrupted(*given):
     rclpy.shutdown()  # what the handler of a signal does, in the midst of it
-    publish(self, msg)
-sequence_player.SequencePlayer._publish = interrupted
+    return send(*given)
+sequence_player.SequencePlayer._send = interrupted
 sequence_player.main(['--ros-args', '-p', 'input:={tmp_path}', '-p', 'rate:=10.0'])
 """
     command = [sys.executable, '-c', code]

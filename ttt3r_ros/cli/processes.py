@@ -133,7 +133,8 @@ class RosProcesses:
 
         :raises Ttt3rError: if one has failed
         """
-        refusal = _REFUSAL.search(self._said())
+        node = self._log('main')
+        refusal = _REFUSAL.search(_text(node)) if node.is_file() else None
         if refusal:
             raise Ttt3rError(f'the node {refusal[0]}')
         for module, process in self._running.items():
@@ -144,13 +145,17 @@ class RosProcesses:
 
     def lines(self, module: str, text: str) -> list[str]:
         """Return what a process has logged after a text, line by line."""
-        log = self._log(module).read_text(encoding='utf-8', errors='replace')
-        return [line.partition(text)[2] for line in log.splitlines() if text in line]
+        lines = _text(self._log(module)).splitlines()
+        return [line.partition(text)[2] for line in lines if text in line]
 
     def _log(self, module: str) -> Path:
         return self._logs / f'{module}.log'
 
     def _said(self) -> str:
         logs = sorted(self._logs.glob('*.log'))
-        texts = [log.read_text(encoding='utf-8', errors='replace')[-_TAIL:] for log in logs]
+        texts = [_text(log)[-_TAIL:] for log in logs]
         return '\n'.join(text for text in texts if text)
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding='utf-8', errors='replace')

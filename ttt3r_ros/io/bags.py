@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain, islice
 import logging
 from pathlib import Path
 from typing import Any
@@ -117,13 +116,18 @@ def dated(messages: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, float, Any
 
     :param messages: times of recording [ns], and messages with a header
     """
-    first = list(islice(messages, 2))
-    for number, (time, message) in enumerate(chain(first, messages)):
+    before = None  # the first message, while it waits for the second's stamp
+    for number, (time, message) in enumerate(messages):
         stamp = ros_messages.stamp_seconds(message, time)
-        if number == 0 and len(first) == 2 and not ros_messages.stamp_seconds(message, 0):
-            following = ros_messages.stamp_seconds(first[1][1], first[1][0])
-            stamp = min(stamp, 0.0, key=lambda choice: abs(choice - following))
+        if number == 0 and not ros_messages.stamp_seconds(message, 0):
+            before = time, stamp, message
+            continue
+        if before is not None:
+            yield before[0], min(0.0, before[1], key=lambda at: abs(at - stamp)), before[2]
+            before = None
         yield time, stamp, message
+    if before is not None:
+        yield before
 
 
 @contextmanager

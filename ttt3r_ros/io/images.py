@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = frozenset(
 FRAME_RATE = 30.0  # Hz, of images that carry no time
 _ROTATED = 5  # EXIF orientations from here on swap width and height
 _ORIENTATION = 0x0112  # EXIF tag
+_TURNED_BY = frozenset({'exif', 'Raw profile type exif', 'xmp', 'XML:com.adobe.xmp'})  # of a PNG
 MOST_PIXELS = 1 << 27  # of one image: what a header says is not believed beyond it
 _logger = logging.getLogger(__name__)
 # What Pillow raises on damaged files.
@@ -87,7 +88,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             width, height = image.size
             # for a PNG without it, Pillow would read all pixels to see whether it comes after them
-            known = image.format != 'PNG' or 'exif' in image.info
+            known = image.format != 'PNG' or not _TURNED_BY.isdisjoint(image.info)
             rotated = known and image.getexif().get(_ORIENTATION, 1) >= _ROTATED
     except UNREADABLE as error:
         raise DatasetError(f'cannot read the image {path}: {_reason(error)}') from error
@@ -116,8 +117,13 @@ def open_images(paths: ListLike[Path], name: str, *, unordered: bool = False) ->
     errors = [size for size in found if isinstance(size, DatasetError)]
     if errors and len(errors) == len(found):
         raise errors[0]
-    sizes = {size for size in found if not isinstance(size, DatasetError)}
-    patterns = {re.sub(r'\d+', '#', path.name) for path in paths}
+    readable = {
+        path: size
+        for path, size in zip(paths, found, strict=True)
+        if not isinstance(size, DatasetError)
+    }
+    sizes = set(readable.values())
+    patterns = {re.sub(r'\d+', '#', path.name) for path in readable}
     told = [(len(sizes) > 1, 'sizes'), (len(patterns) > 1, 'names')]
     differing = ' and '.join(name for differs, name in told if differs)
     ordered = not unordered and not differing

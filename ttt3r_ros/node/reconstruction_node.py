@@ -280,21 +280,23 @@ class ReconstructionNode(ManagedNode):
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        response.success = self._receiver is not None
+        receiver = self._receiver
+        response.success = receiver is not None
         response.message = 'not configured'
-        if self._receiver is not None:
-            self._receiver.pause(request.data)
+        if receiver is not None:
+            receiver.pause(request.data)
             response.message = 'paused' if request.data else 'running'
             self.get_logger().info(response.message)
         return response
 
     def _on_save_map(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._record is None:
+        record = self._record
+        if record is None:
             response.message = 'not configured'
             return response
         directory = map_directory(self._config.map_directory)
         try:
-            ply, trajectory = self._record.save(directory, self.get_fully_qualified_name())
+            ply, trajectory = record.save(directory, self.get_fully_qualified_name())
         except (Ttt3rError, OSError, MemoryError) as error:
             response.message = f'not saved: {error or "memory has run out"}'
             self.get_logger().error(response.message)
@@ -307,11 +309,11 @@ class ReconstructionNode(ManagedNode):
     # Parameters, time, health
 
     def _on_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
-        result = self._parameters_of_node.check(changes)
-        if not result.successful or self._pipeline is None:
+        result, pipeline = self._parameters_of_node.check(changes), self._pipeline
+        if not result.successful or pipeline is None:
             return result
         try:
-            self._pipeline.change_settings({change.name: change.value for change in changes})
+            pipeline.change_settings({change.name: change.value for change in changes})
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return result

@@ -44,6 +44,7 @@ from ttt3r_ros.settings import check_settings, setting
 
 _PATIENCE = 60.0  # seconds to wait for the reconstruction of an image
 _FIRST_PATIENCE = 10.0  # for that of the first, which is lost if the other side is slow to match
+_LATE = 0.1  # seconds, from which on what was missed is not made up for
 _ACQUAINTANCE = 0.5  # seconds until a publisher that we know of knows of us
 
 
@@ -102,6 +103,27 @@ def timed_frames(frames: Iterable[Frame], config: PlayerConfig) -> Iterator[tupl
         yield frame, played / config.rate if config.rate else due
 
 
+class Pace:
+    """Lets images be sent when they are due; after a delay there is no burst."""
+
+    def __init__(self) -> None:
+        self._wall = steady_clock()
+        self._begin = self._wall.now()
+
+    def wait(self, elapsed: float) -> None:
+        """
+        Wait until an image is due.
+
+        :param elapsed: seconds since the first
+        """
+        due = self._begin + Duration(seconds=elapsed)
+        now = self._wall.now()
+        if now - due > Duration(seconds=_LATE):
+            self._begin = now - Duration(seconds=elapsed)
+        else:
+            self._wall.sleep_until(due)
+
+
 class SequencePlayer(Node):
     """Publishes `image` (or `image/compressed`), `camera_info` and, if asked for, `/clock`."""
 
@@ -136,11 +158,10 @@ class SequencePlayer(Node):
         self._wait_for_listeners()
         count = 0
         waited_for: deque[int] = deque(maxlen=self._config.ahead)
-        wall = steady_clock()
-        begin = wall.now()
+        pace = Pace()
         for frame, msg, elapsed in self._rounds():
             if not self._config.ahead:
-                wall.sleep_until(begin + Duration(seconds=elapsed))
+                pace.wait(elapsed)
             elif len(waited_for) == self._config.ahead:
                 self._wait_for_answer(waited_for)
             waited_for.append(self._send(msg, self._stamp(frame)))
@@ -155,7 +176,7 @@ class SequencePlayer(Node):
 
     def _rounds(self) -> Iterator[tuple[Frame, Image | CompressedImage, float]]:
         """Yield frames, with their message and when it is due; one that cannot be read is not."""
-        begin, step, readable = 0.0, 1.0 / FRAME_RATE, True
+        begin, step, readable = 0.0, 1.0 / (self._config.rate or FRAME_RATE), True
         while rclpy.ok() and readable:
             last, readable = 0.0, False
             for frame, elapsed in timed_frames(self._sequence, self._config):

@@ -45,7 +45,7 @@ class TrackedPose:
     :param T_world_camera: [4, 4], metres
     :param status: first; tracked; network (blurred, or nothing in common with what was seen
         before: the network's motion since the last good pose is taken); lost (nothing to be seen:
-        the last good pose is repeated)
+        the last good pose is repeated, or that of a blurred image after it)
     :param inliers: points that agree with the pose
     :param matches: points that were found in the image
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians), in camera axes,
