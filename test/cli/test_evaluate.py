@@ -215,3 +215,8 @@ def test_other_topics_of_a_bag_are_measured_anew(walk, tmp_path):
     assert run(*arguments) == 1  # without the topic there is no truth
     assert run(*arguments, '--pose-topic', '/camera/pose') == 0
     assert run(*arguments) == 1
+
+
+def test_a_recording_by_itself_has_one_name(walk, tmp_path, capsys):
+    assert run('pose', '--root', walk, '--sequences', 'other', '--out', tmp_path) == 1
+    assert "no recording 'other'; there are walk" in capsys.readouterr().err

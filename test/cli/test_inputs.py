@@ -1,7 +1,9 @@
+import argparse
+
 import numpy as np
 import pytest
 
-from ttt3r_ros.cli.inputs import synthetic_sequence
+from ttt3r_ros.cli.inputs import add_input_arguments, open_input, synthetic_sequence
 from ttt3r_ros.errors import DatasetError
 
 
@@ -23,3 +25,13 @@ def test_a_synthetic_sequence_has_everything():
 def test_other_forms_are_refused(text):
     with pytest.raises(DatasetError, match='SEED'):
         synthetic_sequence(text)
+
+
+@pytest.mark.parametrize('option', ['--topic', '--depth-topic', '--pose-topic'])
+def test_what_is_no_bag_has_no_topics(tmp_path, option):
+    (tmp_path / 'video.mp4').touch()
+    parser = argparse.ArgumentParser()
+    add_input_arguments(parser)
+    for name in ('synthetic:1', str(tmp_path), str(tmp_path / 'video.mp4')):
+        with pytest.raises(DatasetError, match=f'{name} is no bag: it has no topics .*/camera'):
+            open_input(parser.parse_args([name, option, '/camera']))

@@ -133,6 +133,13 @@ def test_statistics_give_rates_and_percentiles():
     assert statistics.snapshot(1100.0).input_rate == 0
 
 
+def test_the_rate_of_a_fast_camera_is_told():
+    statistics = Statistics()
+    for index in range(8000):
+        statistics.receive(index / 400)
+    assert statistics.snapshot(20.0).input_rate == pytest.approx(400, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ('event', 'why'),
     [('out of order', 'not later than one before'), ('ahead of the clock', 'ahead of /clock')],

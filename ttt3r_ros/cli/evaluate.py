@@ -169,7 +169,8 @@ def _data(arguments: argparse.Namespace) -> tuple[Dataset, list[Recording]]:
         raise DatasetError(f'{dataset.title} is for {", ".join(dataset.tasks)}, not {task}')
     if arguments.dataset != 'sequence':
         return dataset, choose_recordings(dataset.find(root), arguments.sequences)
-    recordings = find_any(root, arguments.topic, arguments.depth_topic, arguments.pose_topic)
+    found = find_any(root, arguments.topic, arguments.depth_topic, arguments.pose_topic)
+    recordings = choose_recordings(found, arguments.sequences)
     opened = recordings[0].open()
     count = -(-(len(opened) - (arguments.start or 0)) // (arguments.stride or 1))
     lengths = (*(n for n in dataset.lengths if n < count), max(count, 1))

@@ -12,7 +12,7 @@ from ttt3r_ros.cli.usage import whole_number
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, FrameList, Sequence
 from ttt3r_ros.io.images import FRAME_RATE
-from ttt3r_ros.io.sequence import open_sequence
+from ttt3r_ros.io.sequence import open_sequence, refuse_topics
 
 SYNTHETIC = 'synthetic:'
 _SYNTHETIC_FRAMES = 60
@@ -59,6 +59,9 @@ def open_input(arguments: argparse.Namespace) -> Sequence:
     :raises DatasetError: if it cannot be read
     """
     if arguments.input.startswith(SYNTHETIC):
+        refuse_topics(
+            arguments.input, arguments.topic, arguments.depth_topic, arguments.pose_topic
+        )
         return synthetic_sequence(arguments.input)
     return open_sequence(
         arguments.input,

@@ -33,7 +33,7 @@ def open_sequence(
     :param depth_topic: of ground truth depth in a bag
     :param pose_topic: of ground truth poses in a bag
     :param unordered: take a folder of images as a collection of photographs
-    :raises DatasetError: naming what is missing or cannot be read
+    :raises DatasetError: naming what is missing, cannot be read, or has no topics
     """
     path = Path(path)
     if not path.exists():
@@ -43,11 +43,24 @@ def open_sequence(
         from ttt3r_ros.io.bags import Bag
 
         return Bag(path, topic=topic, depth_topic=depth_topic, pose_topic=pose_topic)
+    refuse_topics(path, topic, depth_topic, pose_topic)
     if path.is_dir():
         return _open_folder(path, unordered=unordered)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return open_images([path], path.stem, unordered=unordered)
     return Video(path)
+
+
+def refuse_topics(what: Path | str, *topics: str) -> None:
+    """
+    Refuse topics that something else than a bag is asked for.
+
+    :param topics: empty where none is asked for
+    :raises DatasetError: naming them
+    """
+    named = ', '.join(filter(None, topics))
+    if named:
+        raise DatasetError(f'{what} is no bag: it has no topics ({named})')
 
 
 def _is_bag(path: Path) -> bool:

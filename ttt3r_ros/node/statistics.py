@@ -42,8 +42,8 @@ class Statistics:
     """Collects from several threads; times are of the monotonic clock, in seconds."""
 
     _counts: Counter[str] = field(default_factory=Counter)
-    _received: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
-    _published: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+    _received: deque[float] = field(default_factory=deque)  # of the last seconds
+    _published: deque[float] = field(default_factory=deque)
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
     _processing: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
     _parts: dict[str, deque[float]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Statistics:
         """Note that an image came."""
         with self._lock:
             self._counts['received'] += 1
-            self._received.append(now)
+            _append(self._received, now)
             self._heard = now
 
     def publish(
@@ -74,7 +74,7 @@ class Statistics:
         """
         with self._lock:
             self._counts['processed'] += 1
-            self._published.append(now)
+            _append(self._published, now)
             self._latencies.append(latency)
             self._processing.append(processing)
             for name, seconds in parts.items():
@@ -97,6 +97,13 @@ class Statistics:
                 processing=_percentiles(self._processing),
                 parts={name: _percentiles(values) for name, values in self._parts.items()},
             )
+
+
+def _append(times: deque[float], now: float) -> None:
+    """Add a time, and forget those that no rate counts any more."""
+    times.append(now)
+    while now - times[0] > WINDOW:
+        times.popleft()
 
 
 def _rate(times: deque[float], now: float) -> float:

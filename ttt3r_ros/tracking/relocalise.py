@@ -27,7 +27,7 @@ class _Place:
     T_camera_world: Transform
     frame: TrackingFrame
     log_scale: float  # of the map, relative to the network's depth of this frame
-    map: int  # number of the map that it is a keyframe of
+    map_number: int  # of the map that it is a keyframe of
     pixels: Array | None = None  # [N, 2]
     looks: NDArray[np.uint8] | None = None  # [N, 32]
 
@@ -59,7 +59,7 @@ class Places:
 
     def add(self, T_camera_world: Transform, frame: TrackingFrame, log_scale: float) -> None:
         """Remember a keyframe of the present map."""
-        own = [index for index, place in enumerate(self._places) if place.map == self._map]
+        own = [index for index, place in enumerate(self._places) if place.map_number == self._map]
         if len(own) == _OF_ONE_MAP:
             del self._places[own[0]]
         elif len(self._places) == _PLACES:
@@ -69,7 +69,7 @@ class Places:
     def rescale(self, log_scale: float, centre: Array) -> None:
         """Follow a scaling of the present map about a place in the world [3]; others stay."""
         for index, place in enumerate(self._places):
-            if place.map == self._map:
+            if place.map_number == self._map:
                 pose = rescale_pose(place.T_camera_world, log_scale, centre)
                 scale = place.log_scale + log_scale
                 self._places[index] = replace(place, T_camera_world=pose, log_scale=scale)
