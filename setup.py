@@ -19,7 +19,7 @@ setup(
     package_data={NAME: ['weights/*', 'node/fastdds.xml']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
-        (f'share/{NAME}', ['package.xml']),
+        (f'share/{NAME}', ['package.xml', 'LICENSE']),
         (f'share/{NAME}/config', [*files('config/*.*'), f'{NAME}/node/fastdds.xml']),
         (f'share/{NAME}/config/sros2', files('config/sros2/*')),
         (f'share/{NAME}/launch', files('launch/*.launch.py')),

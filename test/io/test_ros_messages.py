@@ -93,6 +93,19 @@ def test_what_does_not_fit_is_refused(change):
 
 
 @pytest.mark.parametrize('kind', ['.jpg', '.png'])
+def test_a_compressed_image_in_a_larger_buffer_is_read(kind):
+    _, data = cv2.imencode(kind, gradient(1, 200, 200))
+    plain, padded = data.tobytes(), data.tobytes() + bytes(4096)
+    images = [
+        ros_messages.rgb_image(
+            SimpleNamespace(format=kind[1:], data=np.frombuffer(given, np.uint8))
+        )
+        for given in (plain, padded)
+    ]
+    np.testing.assert_array_equal(*images)
+
+
+@pytest.mark.parametrize('kind', ['.jpg', '.png'])
 def test_cut_off_compressed_images_are_refused_not_filled_with_grey(kind):
     _, data = cv2.imencode(kind, gradient(1, 200, 200))
     cut = data.reshape(-1)[: data.size * 3 // 4]

@@ -66,6 +66,18 @@ def test_what_is_wrong_is_named(folder, name, text, message):
         open_sequence(folder)
 
 
+def test_poses_that_are_not_finite_are_none(folder, caplog):
+    lines = (folder / 'groundtruth.txt').read_text().splitlines()
+    number = next(i for i, line in enumerate(lines) if line and not line.startswith('#'))
+    known = sum(frame.T_world_camera is not None for frame in open_sequence(folder))
+    stamp, _, *rest = lines[number].split()
+    lines[number] = ' '.join([stamp, 'nan', *rest])
+    (folder / 'groundtruth.txt').write_text('\n'.join(lines))
+    left = sum(frame.T_world_camera is not None for frame in open_sequence(folder))
+    assert left == known - 1
+    assert 'are not finite' in caplog.text
+
+
 def test_real_recording(shared):
     sequence = open_sequence(shared / 'data' / 'tum_fr1_rpy')
     assert len(sequence) == 60

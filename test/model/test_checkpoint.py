@@ -201,3 +201,10 @@ def test_config_refuses_what_does_not_fit():
     ):
         with pytest.raises(ValueError, match=r'.'):
             replace(CONFIG, **wrong)
+
+
+def test_weights_may_be_read_by_all_who_may_read_other_files(tmp_path):
+    save_safetensors(tmp_path / 'weights.safetensors', {'a': torch.zeros(2)}, PRESETS['small'])
+    (tmp_path / 'other').write_text('')
+    modes = [(tmp_path / name).stat().st_mode for name in ('weights.safetensors', 'other')]
+    assert modes[0] == modes[1]

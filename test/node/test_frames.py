@@ -157,7 +157,12 @@ def test_names_take_the_prefix_and_the_frame_of_the_images():
     assert FrameNames.resolve(robot, 'optical') == FrameNames('map', 'odom', 'base_link', 'eye')
 
 
-@pytest.mark.parametrize('frame', ['', 'map', 'odom'])
+def test_the_slash_of_older_drivers_is_no_part_of_the_name():
+    names = FrameNames.resolve(NodeConfig(frame_prefix='left/'), '/optical')
+    assert names == FrameNames('left/map', 'left/odom', 'left/optical', 'left/optical')
+
+
+@pytest.mark.parametrize('frame', ['', 'map', 'odom', '/', '/map'])
 def test_images_without_a_usable_frame_are_refused(frame):
     with pytest.raises(ImageError):
         FrameNames.resolve(NodeConfig(), frame)

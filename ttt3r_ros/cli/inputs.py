@@ -58,6 +58,8 @@ def open_input(arguments: argparse.Namespace) -> Sequence:
 
     :raises DatasetError: if it cannot be read
     """
+    if not arguments.input:
+        raise DatasetError('the input is empty: is a variable of the shell not set?')
     if arguments.input.startswith(SYNTHETIC):
         refuse_topics(
             arguments.input, arguments.topic, arguments.depth_topic, arguments.pose_topic

@@ -114,7 +114,8 @@ def intrinsics(message: Any) -> Intrinsics | None:
 
 def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:
     data = np.frombuffer(message.data, np.uint8)[header:]
-    head, tail = data[:8].tobytes(), data[-1024:].tobytes()
+    written = data.tobytes().rstrip(b'\0')  # some cameras fill a buffer of a fixed size with zeros
+    head, tail = written[:8], written[-1024:]
     # OpenCV fills the missing part of an image with grey instead of refusing it.
     for begin, end in _COMPRESSED_ENDS.items():
         if head.startswith(begin) and end not in tail:

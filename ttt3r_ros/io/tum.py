@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+import logging
 from pathlib import Path
 import re
 
@@ -16,6 +17,7 @@ from ttt3r_ros.io.association import associate
 from ttt3r_ros.io.frames import DepthImage, Frame, FrameList
 from ttt3r_ros.io.images import image_size, load_depth, load_image
 
+_logger = logging.getLogger(__name__)
 _DEPTH_PER_METRE = 5000.0
 # The benchmark's own calibration of its three colour cameras; lens distortion (notable in the
 # first) is not part of it.
@@ -78,7 +80,14 @@ def _poses(folder: Path, stamps: list[float]) -> dict[int, Transform]:
     if not (folder / 'groundtruth.txt').is_file():
         return {}
     pose_stamps, poses = read_tum_trajectory(folder / 'groundtruth.txt')
-    return {index: poses[other] for index, other in associate(stamps, pose_stamps).items()}
+    found = {index: poses[other] for index, other in associate(stamps, pose_stamps).items()}
+    known = {index: pose for index, pose in found.items() if np.isfinite(pose).all()}
+    if len(known) < len(found):
+        _logger.warning(
+            '%s: %d of %d poses are not finite: their images have none',
+            folder / 'groundtruth.txt', len(found) - len(known), len(found),
+        )  # fmt: skip
+    return known
 
 
 def _read_list(path: Path) -> tuple[list[float], list[Path]]:

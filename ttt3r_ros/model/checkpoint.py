@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 import json
+import os
 from pathlib import Path
 import pickle
 import re
@@ -125,6 +126,10 @@ def save_safetensors(
     with atomic_file(Path(path)) as file:
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, file.name, described)
+        # it puts another file there, for its owner alone and perhaps not on the disk yet
+        with Path(file.name).open('rb') as written:
+            Path(file.name).chmod(os.fstat(file.fileno()).st_mode)
+            os.fsync(written.fileno())
 
 
 def convert_checkpoint(source: Path | str, target: Path | str, *, preset: str = '') -> None:

@@ -49,7 +49,8 @@ class FrameNames:
         :param image_frame: frame_id of the images
         :raises ImageError: if the images name no frame and the settings neither
         """
-        camera = config.camera_frame or image_frame
+        # old bags and bridged drivers write a slash before it, which tf2 does not know
+        camera = config.camera_frame or image_frame.lstrip('/')
         if not camera:
             raise ImageError('the images have no frame_id; set the parameter camera_frame')
         if camera in (config.map_frame, config.odom_frame):

@@ -14,7 +14,7 @@ import torch
 from ttt3r_ros.devices import choose_device
 from ttt3r_ros.training.batches import MOST_SHARES
 from ttt3r_ros.training.curves import draw_curves
-from ttt3r_ros.training.run import Stop, TrainingRun, train
+from ttt3r_ros.training.run import CHECKPOINT, Stop, TrainingRun, train
 from ttt3r_ros.training.settings import FilmSettings, TrainingSettings
 from ttt3r_ros.training.sources import Filmed
 from ttt3r_ros.training.team import Team
@@ -68,12 +68,7 @@ def main() -> None:
     if arguments.curves is not None:
         draw_curves(arguments.run / 'log.jsonl', arguments.curves)
         return
-    if arguments.mean_with is not None and arguments.export is None:
-        raise SystemExit('--mean-with needs --export')
-    if not 1 <= arguments.processes <= MOST_SHARES:
-        raise SystemExit(f'--processes is {arguments.processes}; choose 1 to {MOST_SHARES}')
-    if arguments.processes > 1 and arguments.device != 'cpu':
-        raise SystemExit(f'--device {arguments.device} trains alone; leave --processes out')
+    _check(arguments)
     if arguments.processes == 1 or arguments.export is not None:
         work(arguments, Team())
         return
@@ -88,6 +83,20 @@ def main() -> None:
         join(arguments, meeting, 0)
         for other in others:
             other.join()
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what does not fit together."""
+    if arguments.mean_with is not None and arguments.export is None:
+        raise SystemExit('--mean-with needs --export')
+    if arguments.export is not None and not (arguments.run / CHECKPOINT).is_file():
+        raise SystemExit(f'--export: {arguments.run} holds no run ({CHECKPOINT} is not there)')
+    if arguments.anneal < 0:
+        raise SystemExit(f'--anneal is {arguments.anneal}; choose how many steps are left')
+    if not 1 <= arguments.processes <= MOST_SHARES:
+        raise SystemExit(f'--processes is {arguments.processes}; choose 1 to {MOST_SHARES}')
+    if arguments.processes > 1 and arguments.device != 'cpu':
+        raise SystemExit(f'--device {arguments.device} trains alone; leave --processes out')
 
 
 def join(arguments: argparse.Namespace, meeting: Path, rank: int) -> None:
@@ -108,7 +117,7 @@ def work(arguments: argparse.Namespace, team: Team) -> None:
     )
     device = choose_device(arguments.device)
     run = TrainingRun(arguments.run, settings, team, device, arguments.trunk)
-    if arguments.start_from is not None:
+    if arguments.start_from is not None and run.step == 0:  # else the same command resumes
         run.start_from(arguments.start_from)
     if arguments.export is not None:
         run.export(arguments.export, arguments.mean_with)

@@ -8,9 +8,11 @@ number alone, and films come in the order of their numbers, however many process
 from __future__ import annotations
 
 from collections.abc import Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
+from queue import Full
 from random import Random
+import signal
 import time
 from typing import NamedTuple
 
@@ -135,7 +137,22 @@ def _render(
     frames: int,
     sizes: tuple[Size, ...],
 ) -> None:
-    number = first
+    # a terminal's Ctrl-C reaches all; who trains saves first, and ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    trainer, number = parent_process(), first
     while True:
-        shelf.put(shoot(run_seed, number, frames, sizes))
+        film = shoot(run_seed, number, frames, sizes)
+        while not _put(shelf, film):
+            if trainer is None or not trainer.is_alive():
+                shelf.cancel_join_thread()
+                return
         number += stride
+
+
+def _put(shelf: Queue[Film], film: Film) -> bool:
+    """Tell whether there was room for a film within a second."""
+    try:
+        shelf.put(film, timeout=1.0)
+    except Full:
+        return False
+    return True

@@ -29,6 +29,9 @@ from ttt3r_ros.training.settings import TrainingSettings, phase_at
 from ttt3r_ros.training.sources import OnTheFly, Source
 from ttt3r_ros.training.team import Team
 
+CHECKPOINT = 'checkpoint.pt'
+"""The file in a run's folder from which the run is resumed."""
+
 _LOG = logging.getLogger(__name__)
 _BETAS = (0.9, 0.98)
 _PAUSE_SECONDS = 5.0
@@ -91,7 +94,7 @@ class TrainingRun:
     @property
     def checkpoint(self) -> Path:
         """The file from which the run is resumed."""
-        return self.folder / 'checkpoint.pt'
+        return self.folder / CHECKPOINT
 
     def _load(self) -> None:
         saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
