@@ -331,7 +331,7 @@ class Reconstructor:
             points = estimate.rays() * points[..., 2:]
         pose, tracking = network_pose, Tracking(status='network')
         if pose is None:
-            pose, tracking = self._last_pose, Tracking(status='lost')
+            pose, tracking = self._last_pose, Tracking(status='lost', unseen=True)
         elif self._tracker:
             tracked = self._tracker.add(
                 frame.image,

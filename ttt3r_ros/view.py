@@ -24,6 +24,8 @@ class Tracking:
     :param covariance: of (x, y, z in metres, rotation about x, y, z in radians) in the camera's
         axes [6, 6]; None where nothing is known
     :param blurred: the image is so blurred that the map does not learn from it
+    :param unseen: nothing is to be seen, or nothing the network knows: lost, and the points are a
+        guess. A camera that is lost before a bare wall still sees how far that is
     """
 
     status: str
@@ -31,6 +33,7 @@ class Tracking:
     matches: int = 0
     covariance: NDArray[np.float64] | None = None
     blurred: bool = False
+    unseen: bool = False
 
     @property
     def belongs_in_map(self) -> bool:

@@ -38,6 +38,7 @@ def message(pixels, encoding, padding=0, big=False):
         ('rgba8', np.concatenate([RGB, RGB[..., :1]], axis=-1)),
         ('bgra8', np.concatenate([RGB[..., ::-1], RGB[..., :1]], axis=-1)),
         ('rgb16', RGB.astype(np.uint16) * 257),
+        ('16UC3', RGB[..., ::-1].astype(np.uint16) * 257),
     ],
 )
 def test_colours_whatever_the_order_and_padding(encoding, pixels, padding):
@@ -82,6 +83,7 @@ def test_compressed_colour_and_grey():
         {'height': 0},
         {'encoding': 'plaid'},
         {'encoding': '32FC1'},
+        {'encoding': '8SC3'},
         {'data': np.empty(0, np.uint8)},
     ],
 )
@@ -172,3 +174,19 @@ def test_uncalibrated_cameras_have_no_intrinsics():
     assert ros_messages.intrinsics(info) is None
     info.k = np.array([5, 0, 3.5, 0, 6, 2.5, 0, 0, 1])
     assert ros_messages.intrinsics(info).fy == 6.0
+
+
+def test_rows_without_a_step_or_without_the_last_padding_are_read():
+    bare, padded = message(RGB, 'rgb8'), message(RGB, 'rgb8', padding=5)
+    bare.step = 0
+    padded.data = padded.data[:-5]
+    for msg in (bare, padded):
+        np.testing.assert_array_equal(ros_messages.rgb_image(msg), RGB)
+    padded.data = padded.data[:-1]
+    with pytest.raises(ImageError, match='cannot have'):
+        ros_messages.rgb_image(padded)
+
+
+def test_numbers_without_a_range_are_no_colours():
+    with pytest.raises(ImageError, match='no colours'):
+        ros_messages.rgb_image(message(RGB.astype(np.float32) / 255, '32FC3'))

@@ -164,3 +164,13 @@ def test_more_images_lost_in_transport_than_received_are_a_warning(report):
     assert status.level == WARN
     assert '20 of 24 images lost in transport' in status.message
     assert 'fastdds.xml' in status.message
+
+
+@pytest.mark.parametrize(
+    ('around', 'told'),
+    [({'publishers': 2}, '2 publish /camera/image'), ({'timeless': True}, '/clock')],
+)
+def test_several_cameras_and_a_clock_that_nobody_tells_are_warnings(report, around, told):
+    status = judge(replace(ACTIVE, **around), report=report)['input']
+    assert status.level == WARN
+    assert told in status.message

@@ -7,12 +7,12 @@ import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ttt3r_ros.node.frames import level_camera
+from ttt3r_ros.node.frames import FrameNames, level_camera
 from ttt3r_ros.node.pipeline import Pipeline
-from ttt3r_ros.node.receiver import Received
+from ttt3r_ros.node.receiver import Decoded, Received
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
-from ttt3r_ros.node.transforms import TransformException
+from ttt3r_ros.node.transforms import TransformException, Transforms
 from ttt3r_ros.view import Tracking
 
 TRACKED = Tracking(status='tracked')
@@ -42,11 +42,11 @@ class Wheels:
         return pose
 
 
-def pipeline_of(views, transforms, statistics, config=None):
+def pipeline_of(views, transforms, statistics, config=None, seen=None):
     outputs, record = MagicMock(), MagicMock()
     pipeline = Pipeline(
         MagicMock(config=object(), add=MagicMock(side_effect=views)),
-        SimpleNamespace(decode=lambda _: (None, None), oldest_epoch=0, epoch=0),
+        SimpleNamespace(decode=lambda _: Decoded(None, seen=seen), oldest_epoch=0, epoch=0),
         outputs,
         transforms,
         record,
@@ -115,3 +115,51 @@ def test_tf_is_forgotten_after_a_jump_even_if_the_image_that_jumped_does_not_com
     for epoch, jumps, forgotten in ((0, 0, 0), (0, 0, 0), (1, 1, 1), (1, 1, 1), (2, 1, 1)):
         pipeline.process(received(epoch=epoch, jumps=jumps))
         assert transforms.forget.call_count == forgotten
+
+
+def test_an_image_that_shows_nothing_has_no_points_but_one_that_is_lost_has(fake_view):
+    dark = Tracking(status='lost', unseen=True)
+    views = [fake_view(index=i, tracking=t) for i, t in enumerate((dark, Tracking(status='lost')))]
+    transforms = MagicMock(mounting=MagicMock(return_value=None))
+    pipeline, outputs, _ = pipeline_of(views, transforms, Statistics())
+    for _ in views:
+        pipeline.process(received())
+    for sent in (outputs.send_images, outputs.send_points):
+        valid = [call.args[1] for call in sent.call_args_list]
+        assert [mask.all() for mask in valid] == [False, True]
+        assert not valid[0].any()
+
+
+def test_what_the_lens_has_not_seen_has_no_points(fake_view):
+    view = fake_view(tracking=TRACKED)
+    seen = np.ones(view.confidence.shape, dtype=bool)
+    seen[:3] = False
+    transforms = MagicMock(mounting=MagicMock(return_value=None))
+    pipeline, outputs, record = pipeline_of([view], transforms, Statistics(), seen=seen)
+    pipeline.process(received())
+    assert np.array_equal(outputs.send_points.call_args.args[1], seen)
+    assert len(record.add_points.call_args.args[0]) == seen.sum()
+
+
+def test_after_a_reset_nothing_is_told_of_the_epoch_before(fake_view):
+    transforms = MagicMock(mounting=MagicMock(return_value=None))
+    pipeline, _, _ = pipeline_of([fake_view(tracking=TRACKED)], transforms, Statistics())
+    pipeline._receiver.start_epoch = lambda: None
+    pipeline.process(received())
+    assert pipeline.report.view is not None
+    pipeline.reset()
+    assert pipeline.report.view is None
+
+
+def test_a_camera_that_is_its_own_base_is_levelled_as_one_without_a_robot():
+    config = NodeConfig(base_frame='camera', publish_tf=False)
+    transforms = Transforms.__new__(Transforms)
+    assert transforms.mounting(FrameNames.resolve(config, 'camera')) is None
+
+
+def test_before_a_simulated_clock_begins_there_is_no_latency(fake_view):
+    statistics = Statistics()
+    transforms = MagicMock(mounting=MagicMock(return_value=None))
+    pipeline, _, _ = pipeline_of([fake_view(tracking=TRACKED)], transforms, statistics)
+    pipeline.process(received(seconds=1000))
+    assert np.isnan(statistics.snapshot(0.0).latency).all()

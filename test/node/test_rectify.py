@@ -4,6 +4,7 @@ import pytest
 from sensor_msgs.msg import CameraInfo
 
 from ttt3r_ros.errors import ImageError
+from ttt3r_ros.geometry.camera import ImageMapping
 from ttt3r_ros.node.rectify import Rectifier, read_calibration
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 120.0
@@ -52,14 +53,14 @@ def test_a_distorted_point_comes_back_to_where_a_pinhole_sees_it(model):
     pinhole = (K @ point)[:2]
     assert np.linalg.norm(seen - pinhole) > 0.8
     calibration = read_calibration(info(model, MODELS[model]), WIDTH, HEIGHT, rectified=False)
-    image = Rectifier().apply(dot_image(seen), calibration)
+    image, _ = Rectifier().apply(dot_image(seen), calibration)
     assert np.linalg.norm(centroid(image) - pinhole) < 0.25
 
 
 def test_no_distortion_leaves_the_image_alone():
     calibration = read_calibration(info(d=[0.0] * 5), WIDTH, HEIGHT, rectified=False)
     image = dot_image(np.array([30.0, 40.0]))
-    assert Rectifier().apply(image, calibration) is image
+    assert Rectifier().apply(image, calibration) == (image, None)
 
 
 def test_a_fisheye_lens_without_coefficients_is_no_pinhole():
@@ -67,7 +68,7 @@ def test_a_fisheye_lens_without_coefficients_is_no_pinhole():
     corner = np.array([20.0, 20.0])
     angle = np.linalg.norm(corner - K[:2, 2]) / FOCAL  # from the axis, as such a lens sees it
     wanted = K[:2, 2] + (corner - K[:2, 2]) * np.tan(angle) / angle
-    seen = Rectifier().apply(dot_image(corner), calibration)[..., 0].astype(float)
+    seen = Rectifier().apply(dot_image(corner), calibration)[0][..., 0].astype(float)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     found = np.array([(x * seen).sum(), (y * seen).sum()]) / seen.sum()
     assert np.abs(found - wanted).max() < 0.6
@@ -96,9 +97,43 @@ def test_a_new_calibration_replaces_the_tables():
     rectifier, image = Rectifier(), dot_image(np.array([30.0, 40.0]))
     first = read_calibration(info(d=MODELS['plumb_bob']), WIDTH, HEIGHT, rectified=False)
     second = read_calibration(info(d=[0.2, 0, 0, 0, 0]), WIDTH, HEIGHT, rectified=False)
-    before = rectifier.apply(image, first)
-    assert not np.array_equal(rectifier.apply(image, second), before)
-    assert np.array_equal(rectifier.apply(image, first), before)
+    before, _ = rectifier.apply(image, first)
+    assert not np.array_equal(rectifier.apply(image, second)[0], before)
+    assert np.array_equal(rectifier.apply(image, first)[0], before)
+
+
+@pytest.mark.parametrize('model', list(MODELS))
+@pytest.mark.parametrize(
+    ('turned', 'focal'), [(False, 0.9 * FOCAL), (True, FOCAL)], ids=['one camera', 'stereo']
+)
+def test_a_distorted_image_becomes_image_rect_where_p_describes_that(model, turned, focal):
+    turn = np.diag([1.0, -1.0, -1.0]) if turned else np.eye(3)
+    msg = info(model, MODELS[model], r=turn.ravel())
+    calibration = read_calibration(msg, WIDTH, HEIGHT, rectified=False)
+    assert calibration.intrinsics.fx == pytest.approx(focal)
+    point = np.array([0.35, -0.22, 1.0])
+    image, _ = Rectifier().apply(dot_image(distort(point, model)), calibration)
+    wanted = calibration.intrinsics.project(point)
+    assert np.linalg.norm(centroid(image) - wanted) < 0.3
+
+
+def test_a_distorted_image_keeps_k_where_p_is_not_filled():
+    msg = info(d=MODELS['plumb_bob'], r=np.eye(3).ravel(), p=np.zeros(12))
+    camera = read_calibration(msg, WIDTH, HEIGHT, rectified=False).intrinsics
+    assert camera.fx == FOCAL
+
+
+def test_what_the_lens_has_not_seen_is_known_and_no_edge():
+    bent = read_calibration(info(d=[0.4, 0, 0, 0, 0]), WIDTH, HEIGHT, rectified=False)
+    image, seen = Rectifier().apply(np.full((HEIGHT, WIDTH, 3), 200, np.uint8), bent)
+    assert image.min() == 200
+    assert seen[HEIGHT // 2, WIDTH // 2]
+    assert not seen[0, 0]
+    assert 0.5 < seen.mean() < 0.95
+    half = ImageMapping(WIDTH, HEIGHT, WIDTH // 2 - 8, HEIGHT // 2, 0.5, 0.5, 4, 0)
+    rows, columns = np.arange(HEIGHT // 2), np.arange(4, WIDTH // 2 - 4)
+    where = np.ix_(np.rint(2 * rows + 0.5).astype(int), np.rint(2 * columns + 0.5).astype(int))
+    assert np.array_equal(half.pick(seen), seen[where])
 
 
 @pytest.mark.parametrize(

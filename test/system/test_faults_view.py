@@ -56,12 +56,13 @@ def newest_transform(buffer) -> float:
 def test_a_view_that_is_not_known_gets_no_pose_and_the_next_is_tracked(system, images, kind):
     process = system.start(input_queue=50, weights='', pose_source='pnp', image_timeout=60.0)
     client = system.client
-    client.listen('odometry', 'map_points')
+    client.listen('odometry', 'map_points', 'points', 'depth/image')
     client.listen_to_diagnostics()
     buffer = client.listen_to_tf()
     for index, pixels in enumerate(images[:KNOWN]):
         sure = send(client, pixels, 100.0 + index)
     assert variance(sure) < 1
+    assert client.wait_for_stamp('points', 100.0 + KNOWN - 1).width > 1000
     seen = [send(client, strange(kind, i, images[0]), 200.0 + i) for i in range(LOST)]
     client.until(lambda: client.count('lost') == LOST, 'the count')
     assert client.status(': reconstruction').level == ERROR
@@ -69,6 +70,10 @@ def test_a_view_that_is_not_known_gets_no_pose_and_the_next_is_tracked(system, i
     assert min(map(variance, seen)) > 1e5, 'odometry says that it knows nothing'
     assert {tuple(position(odometry)) for odometry in seen} == {tuple(position(sure))}
     assert newest_transform(buffer) == 100.0 + KNOWN - 1
+    for index in range(LOST):
+        assert client.wait_for_stamp('points', 200.0 + index).width == 0
+        depth = client.wait_for_stamp('depth/image', 200.0 + index)
+        assert np.isnan(np.frombuffer(depth.data, np.float32)).all()
     last = send(client, images[KNOWN], 300.0)
     assert variance(last) < 1
     assert np.linalg.norm(position(last) - position(sure)) < 0.2

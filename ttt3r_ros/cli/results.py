@@ -150,6 +150,8 @@ class Results:
         return f'{self.count} frames' + (f' ({few})' if few else '') + f', {speed}'
 
     def _kept(self, view: View) -> NDArray[np.bool_]:
+        if view.tracking.unseen:
+            return np.zeros(view.confidence.shape, dtype=bool)
         farthest = self._config.max_depth or np.inf
         near = (view.depth > 0) & (view.depth <= farthest)
         return np.asarray(near & (view.confidence >= self._config.min_confidence))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,18 @@ class ImageMapping:
         """Map pixel centres of the output image to the input image [..., 2]."""
         scale, offset = self._scale_offset()
         return np.asarray((pixels + 0.5 + offset) / scale - 0.5, dtype=np.float64)
+
+    def pick(self, image: NDArray[np.generic]) -> NDArray[Any]:
+        """
+        Return the pixel of an input image that is nearest to the centre of each output pixel.
+
+        :param image: [input_height, input_width, ...]
+        """
+        along = np.arange(max(self.width, self.height), dtype=float)[:, None]
+        at = np.rint(self.points_to_input(along)).astype(int)  # of x and of y
+        columns = at[: self.width, 0].clip(0, self.input_width - 1)
+        rows = at[: self.height, 1].clip(0, self.input_height - 1)
+        return np.asarray(image[np.ix_(rows, columns)])
 
     def enlarged(self, times: int) -> ImageMapping:
         """Return the mapping to an output image that is so many times as large."""

@@ -24,7 +24,13 @@ from ttt3r_ros.io.frames import ColorImage, DepthImage
 from ttt3r_ros.io.images import MOST_PIXELS, UNREADABLE
 
 # Images without a colour order were filled by OpenCV programs, as a rule.
-_OPENCV_ORDER = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
+_OPENCV_ORDER = {
+    '8UC1': 'mono8',
+    '8UC3': 'bgr8',
+    '8UC4': 'bgra8',
+    '16UC3': 'bgr16',
+    '16UC4': 'bgra16',
+}
 _HALVED = frozenset({'nv12', 'nv21', 'uyvy', 'yuyv', 'yuv422', 'yuv422_yuy2'})  # in colour
 _PLANAR = frozenset({'nv12', 'nv21'})  # one and a half rows of bytes per row of pixels
 _DEPTH_ENCODINGS = frozenset({'16UC1', '32FC1'})
@@ -60,6 +66,8 @@ def rgb_image(message: Any) -> ColorImage:
     encoding = _OPENCV_ORDER.get(message.encoding, message.encoding)
     pixels = _pixels(message, encoding)
     try:
+        if rosbags_image.to_cvtype(encoding)[1] is rosbags_image.Format.GENERIC:
+            raise rosbags_image.ImageError('their order and range are not known')
         rgb = rosbags_image.convert_color(pixels, encoding, 'rgb8')
     except (rosbags_image.ImageError, cv2.error) as error:
         raise ImageError(f'an image of encoding {encoding!r} has no colours: {error}') from error
@@ -148,15 +156,17 @@ def _pixels(message: Any, encoding: str) -> NDArray[Any]:
     rows = message.height * 3 // 2 if encoding in _PLANAR else message.height
     row_bytes = message.width * channels * dtype.itemsize
     data = np.frombuffer(message.data, np.uint8)
+    step = message.step or row_bytes  # some drivers leave it empty
     odd = encoding in _HALVED and (message.width % 2 or (encoding in _PLANAR and rows % 3))
-    if odd or not (0 < row_bytes <= message.step and 0 < rows * message.step <= data.size):
+    # and some end with the last pixel, without the padding of its row
+    fits = 0 < row_bytes <= step and rows > 0 and (rows - 1) * step + row_bytes <= data.size
+    if odd or not fits:
         raise ImageError(
             f'{message.width}x{message.height} image of encoding {encoding!r} and step '
             f'{message.step} cannot have {data.size} bytes'
         )
-    packed = np.ascontiguousarray(
-        data[: rows * message.step].reshape(rows, message.step)[:, :row_bytes]
-    )
+    packed = np.lib.stride_tricks.as_strided(data, (rows, row_bytes), (step, 1), writeable=False)
+    packed = np.ascontiguousarray(packed)
     pixels = packed.view(dtype).reshape(rows, message.width, channels)
     if bool(message.is_bigendian) != (sys.byteorder == 'big'):
         pixels = pixels.byteswap()

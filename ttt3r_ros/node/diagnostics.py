@@ -27,6 +27,8 @@ class Situation:
     :param epoch: how often the reconstruction began anew
     :param device: that the network runs on
     :param silent: why no image can come, if that is known
+    :param timeless: time is simulated, and nobody has said yet what it is
+    :param publishers: of the images
     :param sent: messages published so far on each output
     """
 
@@ -37,6 +39,8 @@ class Situation:
     epoch: int = 0
     device: str = ''
     silent: str = ''
+    timeless: bool = False
+    publishers: int = 1
     sent: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -92,7 +96,7 @@ def _judge_input(
     if snapshot.silence > timeout:
         why = f': {situation.silent}' if situation.silent else ''
         return WARN, f'no image on {situation.topic} for {snapshot.silence:.1f} s{why}'
-    told = _trouble_of_images(situation.topic, new)
+    told = _trouble_of_images(situation.topic, new) or _trouble_around(situation)
     return (WARN, told) if told else (OK, 'receiving')
 
 
@@ -112,6 +116,17 @@ def _trouble_of_images(topic: str, new: Mapping[str, int]) -> str:
         )
     if new.get('with bad camera_info'):
         return 'camera_info cannot be used; the log says why'
+    return ''
+
+
+def _trouble_around(situation: Situation) -> str:
+    if situation.timeless:
+        return 'use_sim_time is set, and nothing has come on /clock'
+    if situation.publishers > 1:
+        return (
+            f'{situation.publishers} publish {situation.topic}: images of several cameras cannot '
+            'be one film'
+        )
     return ''
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+import math
 import os
 import threading
 import time
@@ -28,7 +29,7 @@ from ttt3r_ros.node.frames import (
     twist_covariance,
 )
 from ttt3r_ros.node.outputs import Motion, Outputs, valid_points
-from ttt3r_ros.node.receiver import ImageReceiver, Received
+from ttt3r_ros.node.receiver import Decoded, ImageReceiver, Received
 from ttt3r_ros.node.record import Record
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
@@ -107,6 +108,7 @@ class Pipeline:
         with self._lock:
             self._receiver.start_epoch()
             self._record.clear()
+            self.report = Report()
             return self._receiver.epoch
 
     def clock_jumped(self, now: int) -> int | None:
@@ -121,6 +123,7 @@ class Pipeline:
                 return None
             self._transforms.forget()
             self._record.clear()
+            self.report = Report()
             return self._receiver.epoch
 
     @property
@@ -164,9 +167,9 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
             frame.ahead.set_exception(error)
 
-    def _decode(self, frame: Received, *, ahead: bool) -> tuple[Prepared, Intrinsics | None]:
-        image, calibrated = self._receiver.decode(frame)
-        return self._reconstructor.prepare(image, encode=ahead), calibrated
+    def _decode(self, frame: Received, *, ahead: bool) -> tuple[Prepared, Decoded]:
+        decoded = self._receiver.decode(frame)
+        return self._reconstructor.prepare(decoded.image, encode=ahead), decoded
 
     def process(self, frame: Received) -> None:
         """Do all there is to do for one image; data that cannot be used are counted."""
@@ -192,25 +195,26 @@ class Pipeline:
         began = time.monotonic()
         names = FrameNames.resolve(self.config, frame.frame_id)
         alone = frame.ahead.cancel()
-        prepared, calibrated = self._decode(frame, ahead=False) if alone else frame.ahead.result()
+        prepared, decoded = self._decode(frame, ahead=False) if alone else frame.ahead.result()
         if frame.epoch != self._started:
             self._start(frame, names)
         self._take_over_changes(frame)
         world = self.config.points_source == 'network_world'
-        view = self._reconstructor.add(prepared, camera=calibrated, world=world)
+        view = self._reconstructor.add(prepared, camera=decoded.camera, world=world)
         with self._lock:
             if frame.epoch < self._receiver.oldest_epoch:
                 self._statistics.count('discarded')
                 return
-            valid = valid_points(view, self.config)
+            valid = valid_points(view, self.config, decoded.seen)
             epoch = self._publish(frame, names, view, valid)
             published = time.monotonic()
-            latency = (self._now() - nanoseconds(frame.stamp)) / 1e9
+            now = self._now() or math.nan  # a simulated clock that has not begun
+            latency = (now - nanoseconds(frame.stamp)) / 1e9
             # From here on nobody waits for this image, but perhaps the next one.
             if view.tracking.belongs_in_map:
                 self._add_to_map(frame.stamp, names, view, valid, epoch.T_map_world)
             confidence = float(view.confidence.mean())
-            self.report = Report(view=view, confidence=confidence, calibrated=calibrated)
+            self.report = Report(view=view, confidence=confidence, calibrated=decoded.camera)
         mapped = time.monotonic()
         self._reconstructor.finish()
         ended = time.monotonic()

@@ -69,6 +69,21 @@ class Received:
         return str(self.msg.header.frame_id)
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """
+    An image without distortion.
+
+    :param image: RGB [H, W, 3]
+    :param camera: its intrinsics, if they are known
+    :param seen: which pixels the lens has seen [H, W]; None if all
+    """
+
+    image: NDArray[np.uint8]
+    camera: Intrinsics | None = None
+    seen: NDArray[np.bool_] | None = None
+
+
 class ImageReceiver:
     """
     Subscribes to the camera and passes its images on; callbacks only judge and enqueue.
@@ -235,11 +250,10 @@ class ImageReceiver:
         self._stamps.forget()
         self._statistics.count('discarded', self.queue.clear())
 
-    def decode(self, frame: Received) -> tuple[NDArray[np.uint8], Intrinsics | None]:
+    def decode(self, frame: Received) -> Decoded:
         """
         Decode an image, and undistort it where the camera is calibrated.
 
-        :return: RGB image [H, W, 3], and its intrinsics if they are known
         :raises ImageError: if the message is broken
         """
         if isinstance(frame.msg, CompressedImage):
@@ -249,16 +263,17 @@ class ImageReceiver:
         self._wait_for_info()
         info, height, width = self._info, *image.shape[:2]
         if info is None:
-            return image, None
+            return Decoded(image)
         try:
             rectified = self._config.rectified_input
             calibration = read_calibration(info, width, height, rectified=rectified)
         except ImageError as error:
             self._statistics.count('with bad camera_info')
             self._warn('camera_info', f'camera_info ignored: {error}')
-            return image, None
+            return Decoded(image)
         with self._rectifying:
-            return self._rectifier.apply(image, calibration), calibration.intrinsics
+            flat, seen = self._rectifier.apply(image, calibration)
+        return Decoded(flat, calibration.intrinsics, seen)
 
     def _wait_for_info(self) -> None:
         """Let the first image wait a little for camera_info, where somebody publishes that."""

@@ -354,6 +354,8 @@ class ReconstructionNode(ManagedNode):
                 epoch=receiver.epoch,
                 device=pipeline.device,
                 silent=receiver.why_silent() if silent else '',
+                timeless=self.get_clock().now().nanoseconds == 0,
+                publishers=self.count_publishers(receiver.topic),
                 sent=dict(outputs.sent),
             )
         report = Report() if pipeline is None else pipeline.report

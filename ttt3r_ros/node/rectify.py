@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,14 @@ class Calibration:
     """
     What `camera_info` says of the images of one size.
 
-    :param intrinsics: of the image as it comes, undistorted or not
+    :param intrinsics: of the image without distortion
+    :param lens: of the image as it comes
     :param model: of the distortion
     :param distortion: coefficients; empty where there is none
     """
 
     intrinsics: Intrinsics
+    lens: Intrinsics
     model: str = 'plumb_bob'
     distortion: tuple[float, ...] = ()
 
@@ -38,17 +41,19 @@ def read_calibration(info: Any, width: int, height: int, *, rectified: bool) -> 
     Read a `sensor_msgs/CameraInfo` for images of a given size.
 
     A region of interest and binning are taken into account, and a driver that scales its images
-    without saying so in `camera_info`.
+    without saying so in `camera_info`. Distorted images become what image_proc makes of them,
+    `image_rect`, which P describes; K where there is no P, or one of a turned camera (stereo).
 
     :param rectified: take P and no distortion: the images are rectified already
     :raises ImageError: if the message cannot describe such images
     """
-    full = _full_intrinsics(info, rectified=rectified)
-    camera = _window(info, full)
-    if (camera.width, camera.height) != (width, height):
-        camera = _scale(camera, width, height)
+    lens = _intrinsics(info, width, height, rectified=rectified)
     distortion = () if rectified else _distortion(info)
-    return Calibration(camera, info.distortion_model, distortion)
+    camera = lens
+    if distortion and np.allclose(info.r, np.eye(3).ravel(), rtol=0, atol=1e-6):
+        with suppress(ImageError):
+            camera = _intrinsics(info, width, height, rectified=True)
+    return Calibration(camera, lens, info.distortion_model, distortion)
 
 
 class Rectifier:
@@ -57,18 +62,35 @@ class Rectifier:
     def __init__(self) -> None:
         self._calibration: Calibration | None = None
         self._maps: tuple[NDArray[Any], NDArray[Any]] | None = None
+        self._seen: NDArray[np.bool_] | None = None
 
-    def apply(self, image: NDArray[np.uint8], calibration: Calibration) -> NDArray[np.uint8]:
+    def apply(
+        self, image: NDArray[np.uint8], calibration: Calibration
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """
-        Undistort an image, keeping its size and camera matrix.
+        Undistort an image, keeping its size.
 
         :param image: of the size that the calibration is for [H, W, 3]
+        :return: the image, and which of its pixels the lens has seen [H, W]; None if all: the
+            others repeat the nearest that it has
         """
         if not calibration.distortion:
-            return image
+            return image, None
         if self._maps is None or calibration != self._calibration:
             self._calibration, self._maps = calibration, _lookup_tables(calibration)
-        return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
+            white = np.full(image.shape[:2], 255, np.uint8)
+            seen = cv2.remap(white, *self._maps, cv2.INTER_LINEAR) == 255
+            self._seen = None if seen.all() else seen
+        # a black rim would be an edge that stands still while the camera moves
+        flat = cv2.remap(image, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(flat, np.uint8), self._seen
+
+
+def _intrinsics(info: Any, width: int, height: int, *, rectified: bool) -> Intrinsics:
+    camera = _window(info, _full_intrinsics(info, rectified=rectified))
+    if (camera.width, camera.height) != (width, height):
+        camera = _scale(camera, width, height)
+    return camera
 
 
 def _full_intrinsics(info: Any, *, rectified: bool) -> Intrinsics:
@@ -130,8 +152,8 @@ def _distortion(info: Any) -> tuple[float, ...]:
 
 def _lookup_tables(calibration: Calibration) -> tuple[NDArray[Any], NDArray[Any]]:
     camera = calibration.intrinsics
-    K, D = camera.matrix, np.array(calibration.distortion)
+    K, D, P = calibration.lens.matrix, np.array(calibration.distortion), camera.matrix
     size = (camera.width, camera.height)
     if calibration.model == 'equidistant':
-        return cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), K, size, cv2.CV_16SC2)
-    return cv2.initUndistortRectifyMap(K, D, np.eye(3), K, size, cv2.CV_16SC2)
+        return cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), P, size, cv2.CV_16SC2)
+    return cv2.initUndistortRectifyMap(K, D, np.eye(3), P, size, cv2.CV_16SC2)

@@ -58,10 +58,10 @@ class Transforms:
         """
         Look up where the camera is mounted on the robot.
 
-        :return: `T_base_camera`; None where there is no robot
+        :return: `T_base_camera`; None where there is no robot, or the camera is its base
         :raises TransformException: if nobody has published it yet
         """
-        if not self._config.base_frame:
+        if names.base == names.camera:
             return None
         return transform_from_message(
             self._buffer.lookup_transform(names.base, names.camera, Time())
