@@ -93,6 +93,28 @@ def test_reset_interval_feeds_the_overlap_twice_and_chains(images):
     )
 
 
+def test_images_that_may_not_change_the_state_do_not_count_for_a_reset(images):
+    reconstructor = Reconstructor(ReconstructorConfig(reset_interval=3), build())
+    for image in images[:2]:
+        reconstructor.add(image)
+    state = reconstructor._state
+    for image in images[2:6]:
+        view = reconstructor.add(image, update=False)
+    assert torch.equal(reconstructor._state.tokens, state.tokens)
+    assert view.index == 5
+    reconstructor.add(images[6])  # the third that counts
+    assert reconstructor._chunk_frames == 1
+
+
+def test_a_lost_image_tells_what_it_took(images):
+    reconstructor = Reconstructor(network=build(PRESETS['small']))
+    reconstructor.add(images[0])
+    dark = reconstructor.add(np.zeros_like(images[0]))
+    assert dark.tracking.status == 'lost'
+    assert dark.tracking.unseen
+    assert dark.durations.network > 0
+
+
 def test_reset_forgets_everything(images):
     reconstructor = Reconstructor(network=build(PRESETS['small']))
     first = [reconstructor.add(image) for image in images[:3]]
@@ -131,8 +153,10 @@ def test_changing_the_rule_keeps_the_state(images):
     assert switched.add(images[3]).health.gain < 1
     with pytest.raises(ValueError, match='update_rule'):
         switched.change(update_rule='none')
+    before = switched.config
     with pytest.raises(ValueError, match='reset_interval'):
-        switched.change(reset_interval=1)
+        switched.change(reset_interval=1, update_rule='cut3r')
+    assert switched.config == before
 
 
 def test_a_state_that_explodes_starts_anew_where_it_was(images):
@@ -301,6 +325,28 @@ def test_bfloat16_is_computed_in_float32_where_that_is_faster(faster, monkeypatc
     expected = torch.bfloat16 if faster else torch.float32
     assert choose_precision('bfloat16', torch.device('cpu'), wide=True) == expected
     assert choose_precision('bfloat16', torch.device('cpu')) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ('generation', 'dtype'), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)]
+)
+def test_auto_takes_bfloat16_only_on_gpus_that_multiply_it(monkeypatch, generation, dtype):
+    asked = []
+    monkeypatch.setattr(
+        torch.cuda, 'get_device_capability', lambda device: asked.append(device) or generation
+    )
+    assert choose_precision('auto', torch.device('cuda:1')) == dtype
+    assert asked == [torch.device('cuda:1')]
+
+
+@pytest.mark.parametrize('order', [('float32', 'bfloat16'), ('bfloat16', 'float32')])
+def test_a_network_in_use_is_not_changed_below_its_user(images, order):
+    network = build()
+    (first,) = reconstruct(images[:1], network, precision=order[0])
+    with pytest.raises(ValueError, match=f'made ready for {order[0]}'):
+        Reconstructor(ReconstructorConfig(precision=order[1]), network)
+    (again,) = reconstruct(images[:1], network, precision=order[0])
+    np.testing.assert_array_equal(again.points, first.points)
 
 
 def test_a_wide_network_is_computed_as_auto_says(images, monkeypatch):

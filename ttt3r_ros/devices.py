@@ -22,6 +22,7 @@ PRECISIONS = {
 }
 
 _TRIAL = (768, 768)  # as CUT3R's networks have: some 8 ms
+_AMPERE = (8, 0)  # the first GPUs that multiply bfloat16
 _CLEARLY = 0.8  # times are not exact
 _NO_MEMORY = ('memory: you tried', 'not enough memory', 'out of memory', 'Insufficient memory')
 
@@ -127,7 +128,9 @@ def choose_precision(name: str, device: torch.device, *, wide: bool = False) -> 
     if name == 'auto':
         if device.type == 'cpu':
             return torch.bfloat16 if wide and multiplies_bfloat16() else torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # PyTorch emulates it where the GPU lacks it, which is slow
+        has_bfloat16 = torch.cuda.get_device_capability(device) >= _AMPERE
+        return torch.bfloat16 if has_bfloat16 else torch.float16
     if name not in PRECISIONS:
         raise ValueError(
             f'precision is {name!r}; choose auto, {INT8} or one of {", ".join(PRECISIONS)}'

@@ -120,12 +120,15 @@ class Reconstructor:
         """
         Change settings between two frames; a new rule starts with an empty memory of its own.
 
-        :raises ValueError: a value outside its limits
+        :raises ValueError: a value outside its limits; then nothing has changed
         """
-        if reset_interval is not None:
-            self._config = replace(self._config, reset_interval=reset_interval)
-        if update_rule is not None and update_rule != self._config.update_rule:
-            self._config = replace(self._config, update_rule=update_rule)
+        rule, interval = self._config.update_rule, self._config.reset_interval
+        self._config = replace(
+            self._config,
+            update_rule=rule if update_rule is None else update_rule,
+            reset_interval=interval if reset_interval is None else reset_interval,
+        )
+        if self._config.update_rule != rule:
             self._state = self._state._replace(rule=())
 
     def reset(self) -> None:
@@ -151,7 +154,7 @@ class Reconstructor:
         May be called in another thread, while `add` works on an earlier image: with a second core
         (or enough GPU) the next image is then encoded while this one is decoded.
 
-        :param image: RGB [H, W, 3]
+        :param image: RGB [H, W, 3]; not to be written to before `add` has returned its view
         :param encode: False where its turn comes at once: only then is the camera's roll known,
             and what was encoded with another one is encoded again
         :raises ImageError: the image cannot be used
@@ -191,7 +194,8 @@ class Reconstructor:
         :param image: RGB [H, W, 3], or what `prepare` made of it, which gives the same view; the
             size may change from frame to frame
         :param camera: the image's intrinsics, where they are known
-        :param update: whether the state may change
+        :param update: whether the state may change; else the image does not count for
+            `reset_interval`
         :param world: also ask the world head, if it is loaded
         :raises ImageError: image or camera cannot be used; the state is as before
         :raises ReconstructionError: the network's output is not finite; the state starts anew, and
@@ -250,11 +254,12 @@ class Reconstructor:
             if self._gimbal and not unseen:
                 self._gimbal.take_back()
             view = self._view(seen, None, frame, camera)
-            self._index += 1
-            return view
-        view = self._view(seen, network_pose, frame, camera)
+        else:
+            view = self._view(seen, network_pose, frame, camera)
         tracked = time.perf_counter()
-        self._end_frame(encoded, frame.roll, network_pose)
+        self._index += 1
+        if not lost:
+            self._end_frame(encoded, frame.roll, network_pose, update=update)
         network = frame.seconds + decoded - began
         return replace(view, durations=Durations(network=network, tracking=tracked - decoded))
 
@@ -296,11 +301,12 @@ class Reconstructor:
         """Return what takes the state's frame, that of its first image as turned, to the world."""
         return self._T_world_chunk @ turning_axes(self._chunk_roll).T
 
-    def _end_frame(self, encoded: Encoded, roll: float, network_pose: se3.Transform) -> None:
-        """Count the frame; at a reset it is fed twice, to end one chunk and start the next."""
-        self._index += 1
-        self._chunk_frames += 1
+    def _end_frame(
+        self, encoded: Encoded, roll: float, network_pose: se3.Transform, *, update: bool
+    ) -> None:
+        """Count what the state took; at a reset it is fed twice, to end a chunk and start one."""
         self._network_pose = network_pose
+        self._chunk_frames += update
         interval = self._config.reset_interval
         if interval and self._chunk_frames >= interval:
             logger.info('state reset after %d frames', self._chunk_frames)

@@ -18,7 +18,7 @@ CONFIG = NetworkConfig(
     encoder_depth=1,
     encoder_heads=2,
     decoder_width=16,
-    decoder_depth=1,
+    decoder_depth=2,
     decoder_heads=2,
     state_heads=2,
     state_tokens=4,
@@ -208,3 +208,21 @@ def test_weights_may_be_read_by_all_who_may_read_other_files(tmp_path):
     (tmp_path / 'other').write_text('')
     modes = [(tmp_path / name).stat().st_mode for name in ('weights.safetensors', 'other')]
     assert modes[0] == modes[1]
+
+
+@pytest.mark.usefixtures('public')
+def test_a_tensor_with_and_without_the_prefix_is_refused(tmp_path, weights):
+    model = dict(weights)
+    model['module.register_tokens.weight'] = model['register_tokens.weight'] + 1
+    torch.save({'model': model}, tmp_path / 'both.pth')
+    with pytest.raises(CheckpointError, match='with and without'):
+        load_network(tmp_path / 'both.pth')
+
+
+@pytest.mark.usefixtures('public')
+@pytest.mark.parametrize('spoil', [torch.Tensor.to_sparse, lambda t: t.to('meta')])
+def test_tensors_without_plain_values_are_refused(tmp_path, weights, spoil):
+    name = 'register_tokens.weight'
+    torch.save({'model': dict(weights) | {name: spoil(weights[name])}}, tmp_path / 'odd.pth')
+    with pytest.raises(CheckpointError, match=f'{name} is sparse'):
+        load_network(tmp_path / 'odd.pth')

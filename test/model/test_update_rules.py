@@ -145,3 +145,15 @@ def test_layers_taken_one_by_one_or_all_at_once_give_the_same(rule, network, ima
             _, state = network.step(image, state, UPDATE_RULES[rule])
         results.append(state.tokens)
     torch.testing.assert_close(*results)
+
+
+def test_a_filter_chosen_while_frames_come_begins_as_one_that_knows_no_novelty(network, images):
+    """Its first frame has none; were that taken for the mean, all later ones would surprise it."""
+    _, state = network.step(images[0], network.initial_state(2), UPDATE_RULES['ttt3r'])
+    _, chosen = network.step(images[1], state, UPDATE_RULES['filt3r'])
+    assert (chosen.rule[1] == 0).all()
+    _, after = network.step(images[2], chosen, UPDATE_RULES['filt3r'])
+    _, fresh = network.step(images[1], network.initial_state(2), UPDATE_RULES['filt3r'])
+    _, second = network.step(images[2], fresh, UPDATE_RULES['filt3r'])
+    assert (after.rule[1] > 0.05).all()
+    assert (second.rule[1] > 0.05).all()

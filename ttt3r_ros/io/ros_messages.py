@@ -122,17 +122,23 @@ def intrinsics(message: Any) -> Intrinsics | None:
 
 def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:
     data = np.frombuffer(message.data, np.uint8)[header:]
-    written = data.tobytes().rstrip(b'\0')  # some cameras fill a buffer of a fixed size with zeros
-    head, tail = written[:8], written[-1024:]
-    # OpenCV fills the missing part of an image with grey instead of refusing it.
-    for begin, end in _COMPRESSED_ENDS.items():
-        if head.startswith(begin) and end not in tail:
-            raise ImageError(f'compressed image is cut off after {data.size} bytes')
+    if _is_cut_off(data):
+        raise ImageError(f'compressed image is cut off after {data.size} bytes')
     _check_declared_size(data)
     pixels = cv2.imdecode(data, flags)
     if pixels is None:
         raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
     return np.asarray(pixels)
+
+
+def _is_cut_off(data: NDArray[np.uint8]) -> bool:
+    """Tell a part of an image: OpenCV fills what is missing with grey instead of refusing it."""
+    head, tail = data[:8].tobytes(), data[-1024:].tobytes()
+    ends = [end for begin, end in _COMPRESSED_ENDS.items() if head.startswith(begin)]
+    if not ends or ends[0] in tail:
+        return False
+    # some cameras fill a buffer of a fixed size with zeros
+    return ends[0] not in data.tobytes().rstrip(b'\0')[-1024:]
 
 
 def _check_declared_size(data: NDArray[np.uint8]) -> None:

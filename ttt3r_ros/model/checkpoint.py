@@ -228,7 +228,10 @@ def _model_of(path: Path, content: Any) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise CheckpointError(f'{path}: holds no dictionary of tensors')
-    return {_strip(name): value for name, value in content.items()}
+    tensors = {_strip(name): value for name, value in content.items()}
+    if len(tensors) < len(content):
+        raise CheckpointError(f'{path}: holds tensors with and without the prefix module.')
+    return tensors
 
 
 def _strip(name: str) -> str:
@@ -238,6 +241,8 @@ def _strip(name: str) -> str:
 def _check_values(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Refuse what is no number that can be computed with."""
     for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta:
+            raise CheckpointError(f'{path}: {name} is sparse, or without values')
         if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
             raise CheckpointError(f'{path}: {name} holds NaN, infinity, or no real numbers')
         page_out(tensor)  # or all of a large file would be in memory at once

@@ -77,6 +77,10 @@ class NetworkConfig:
                 self.stem != 'patch' and patch != 8,
                 f'the {self.stem} stem has patches of 8, not {patch}',
             ),
+            (
+                self.head == 'dpt' and self.decoder_depth < 2,
+                f'decoder_depth {self.decoder_depth} must be at least 2 (DPT)',
+            ),
             (self.motion_radius and patch != 8, f'motion needs patches of 8, not {patch}'),
             (self.points == 'pinhole' and self.head != 'dpt', 'pinhole points need the DPT head'),
             (

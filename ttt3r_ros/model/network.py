@@ -116,6 +116,7 @@ class Network(nn.Module):
             self.motion = Motion(config)
         self.fused_layers: tuple[FusedLayer, ...] = ()  # used instead of the decoder blocks
         self.form = ''  # precision and device, where layers are of use for no other
+        self.held = ''  # type and device of parameters that somebody computes with
         self.forget_tables()
 
     def forget_tables(self) -> None:

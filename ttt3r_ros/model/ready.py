@@ -34,15 +34,18 @@ def make_ready(
 
     :param precision: see `choose_precision`
     :raises ValueError: a precision that the device does not have; or a network that was made ready
-        for something else, whose layers cannot be brought into another form
+        for something else, whose layers or parameters cannot be brought into another form
     """
     dtype = choose_precision(precision, device, wide=network.config.is_wide)
     kind = str(dtype).removeprefix('torch.') if precision == 'auto' else precision
     form = f'{kind} on {device}'
-    if network.form not in ('', form):
-        raise ValueError(
-            f'the network was made ready for {network.form}, not for {form}: load it anew'
-        )
+    held = f'{str(dtype).removeprefix("torch.")} on {device}'
+    for made, wanted in ((network.form, form), (network.held, held)):
+        if made not in ('', wanted):
+            raise ValueError(
+                f'the network was made ready for {made}, not for {wanted}: load it anew'
+            )
+    network.held = held
     ready = quantise(network) if precision == INT8 else network
     kept = torch.float32 if kind == 'float32' else torch.bfloat16
     if device.type == 'cpu' and network.config.is_wide:

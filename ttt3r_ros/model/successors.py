@@ -114,7 +114,10 @@ def kalman(frame: Evidence, memory: Memory, settings: Filt3r) -> tuple[Tensor, M
     novelty = (frame.new - last).float().norm(dim=-1)
     now = novelty.mean(-1)
     smoothed = settings.memory * mean_novelty + (1 - settings.memory) * now
-    mean_novelty = torch.where(mean_novelty == 0, now, smoothed).clamp(min=settings.least_novelty)
+    mean_novelty = torch.where(mean_novelty == 0, now, smoothed)
+    # chosen while frames come, the rule has no last frame: nothing is new, and no mean known
+    unknown = mean_novelty == 0
+    mean_novelty = mean_novelty.clamp(min=settings.least_novelty).masked_fill(unknown, 0)
     relative = novelty / (mean_novelty[:, None] + _TINY)
     surprise = (settings.sharpness * (relative - settings.threshold)).sigmoid()
     predicted = variance + settings.least_noise + settings.extra_noise * surprise
