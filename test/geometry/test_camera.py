@@ -97,12 +97,21 @@ def test_the_memory_of_the_focal_length_follows_scaling_but_no_other_shape():
     assert smooth.fx == pytest.approx(550.0)
     spread = memory.spread
     assert spread > 0.05
-    half = Intrinsics(320, 240, 100.0, 110.0, 150.0, 110.0)
-    smooth = memory.smooth(half, learn=False)
-    assert (smooth.fx, smooth.fy) == pytest.approx((275.0, 302.5))
-    assert (smooth.cx, smooth.cy) == (150.0, 110.0)
+    half = Intrinsics.centred(320, 240, 100.0)
+    assert memory.smooth(half, learn=False).fx == pytest.approx(275.0)
     portrait = Intrinsics.centred(480, 640, 700.0)
     assert memory.smooth(portrait, learn=False) == portrait
     assert memory.spread == spread  # what does not count changes nothing
     assert memory.smooth(portrait, learn=True).fx == pytest.approx(700.0)
     assert memory.spread == 0.0
+
+
+@pytest.mark.parametrize('learn', [False, True])
+def test_an_estimated_camera_has_square_pixels_and_its_middle_in_the_middle(learn):
+    """However its images were stretched, and cropped by more on one side than on the other."""
+    seen = ImageMapping(440, 480, 56, 64, 56 / 440, 64 / 480, 1, 0)
+    camera = seen.to_input(Intrinsics.centred(56, 64, 70.0))
+    assert camera.fx > 1.02 * camera.fy
+    smooth = FocalMemory().smooth(camera, learn=learn)
+    assert smooth.fx == smooth.fy == pytest.approx(np.sqrt(camera.fx * camera.fy))
+    assert (smooth.cx, smooth.cy) == (219.5, 239.5)

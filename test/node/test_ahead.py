@@ -16,7 +16,7 @@ from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.node.frame_queue import FrameQueue
 from ttt3r_ros.node.pipeline import Pipeline
-from ttt3r_ros.node.receiver import Received
+from ttt3r_ros.node.receiver import Decoded, Received
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 from ttt3r_ros.node.worker import Worker
@@ -57,7 +57,7 @@ class Bench:
             raise ImageError('broken')
         random = np.random.default_rng(frame.msg.step)
         blocks = random.integers(0, 256, (6, 8, 3), np.uint8)
-        return blocks.repeat(8, axis=0).repeat(8, axis=1), None
+        return Decoded(blocks.repeat(8, axis=0).repeat(8, axis=1))
 
 
 def frame(number):

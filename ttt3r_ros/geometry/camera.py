@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+import math
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,9 @@ class FocalMemory:
     """
     Smooths an estimated focal length over the images of a camera, which may be scaled.
 
-    Images of another shape come from another camera, of which nothing is known yet.
+    Images of another shape come from another camera, of which nothing is known yet. Pixels are
+    taken as square and the principal point as in the middle of the input image, however that was
+    stretched and cropped for the network.
     """
 
     def __init__(self) -> None:
@@ -169,19 +172,20 @@ class FocalMemory:
         """
         Return a camera with the median of its focal lengths.
 
-        :param camera: as estimated from one image
-        :param learn: whether that image counts; before the first, the camera stays as it is
+        :param camera: as estimated from one image, of the input image
+        :param learn: whether that image counts; before the first, the focal length stays as it is
         """
-        longest = max(camera.width, camera.height)
+        width, height, focal = camera.width, camera.height, math.sqrt(camera.fx * camera.fy)
+        longest = max(width, height)
         if self._last is None or not camera.has_shape_of(self._last):
             if not learn:
-                return camera
+                return Intrinsics.centred(width, height, focal)
             self._log_focals.clear()
         if learn:
             self._last = camera
-            self._log_focals.append(float(np.log(camera.fx / longest)))
+            self._log_focals.append(math.log(focal / longest))
         focal = longest * float(np.exp(np.median(self._log_focals)))
-        return replace(camera, fx=focal, fy=focal * camera.fy / camera.fx)
+        return Intrinsics.centred(width, height, focal)
 
 
 def depth_factor(known: Intrinsics, thought: float) -> np.float32:
