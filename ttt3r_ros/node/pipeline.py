@@ -183,8 +183,8 @@ class Pipeline:
             self._skip('waiting', f'waiting for the transform of the camera: {error}')
         except (cv2.error, np.linalg.LinAlgError) as error:
             # of data that nobody foresaw; what they have left half done is not to be built upon
-            self._skip('failed', f'no pose, all starts anew: {error}', failed=True, kind='anew')
             self.reset()
+            self._skip('failed', f'no pose, all starts anew: {error}', failed=True, kind='anew')
 
     def _skip(self, event: str, problem: str, *, failed: bool = False, kind: str = '') -> None:
         self._statistics.count(event)
