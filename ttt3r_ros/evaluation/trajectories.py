@@ -177,5 +177,5 @@ def revisits(truth: Transform) -> float:
         near = np.linalg.norm(position[part, None] - position[before], axis=-1) < _REVISIT_RADIUS
         same = forward[part] @ forward[before].T > math.cos(_REVISIT_ANGLE)
         old = before <= part[:, None] - _REVISIT_LAG
-        seen += np.count_nonzero((near & same & old).any(axis=1))
+        seen += int(np.count_nonzero((near & same & old).any(axis=1)))
     return seen / len(later)
