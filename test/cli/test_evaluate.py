@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import argparse
+import csv
 from functools import partial
 import json
 from pathlib import Path
+import shutil
 
 import numpy as np
 from PIL import Image
@@ -10,7 +13,9 @@ import pytest
 
 from ttt3r_ros.cli import evaluate
 from ttt3r_ros.cli.main import main
+from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.evaluation.baselines import Baseline
+from ttt3r_ros.evaluation.datasets.registry import DATASETS
 from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.io.bag_writer import write_bag
 from ttt3r_ros.io.sequence import open_sequence
@@ -123,7 +128,7 @@ def test_speed_is_measured_too(walk, tmp_path):
 
 @pytest.mark.usefixtures('made')
 def test_the_synthetic_benchmark_renders_once(tmp_path):
-    arguments = ('synthetic', '--rooms', '1', '--frames', '2,4', '--out', tmp_path)
+    arguments = ('synthetic', '--rooms', '1', '--frames', '3,4', '--out', tmp_path)
     assert run(*arguments) == 0
     page = (tmp_path / 'synthetic-rooms.md').read_text()
     assert 'ATE [m]' in page
@@ -215,6 +220,158 @@ def test_other_topics_of_a_bag_are_measured_anew(walk, tmp_path):
     assert run(*arguments) == 1  # without the topic there is no truth
     assert run(*arguments, '--pose-topic', '/camera/pose') == 0
     assert run(*arguments) == 1
+
+
+def copy(walk: Path, folder: Path) -> Path:
+    shutil.copytree(walk, folder)
+    return folder
+
+
+@pytest.mark.usefixtures('made')
+def test_results_that_are_taken_up_again_are_told(walk, tmp_path, capsys):
+    out = tmp_path / 'out'
+    arguments = ('pose', '--root', walk, '--frames', '6,12', '--out', out)
+    run(*arguments)
+    assert 'results are taken' not in capsys.readouterr().out
+    run(*arguments)
+    assert f'4 of 4 results are taken from {out / "results"}' in capsys.readouterr().out
+    run(*arguments, '--update-rule', 'cut3r,const')
+    assert f'3 of 4 results are taken from {out / "results"}' in capsys.readouterr().out
+    pose = np.eye(4)
+    pose[0, 3] = 5.0
+    np.savetxt(walk / 'frame-000007.pose.txt', pose)
+    before = (out / 'pose-walk.csv').read_text()
+    run(*arguments)
+    assert 'results are taken' not in capsys.readouterr().out
+    assert (out / 'pose-walk.csv').read_text() != before
+
+
+@pytest.mark.usefixtures('made')
+def test_times_with_other_threads_are_taken_anew(walk, tmp_path, capsys, monkeypatch):
+    for task, anew in (('efficiency', True), ('pose', False)):
+        for threads in (1, 3):
+            monkeypatch.setattr(evaluate.torch, 'get_num_threads', lambda n=threads: n)
+            run(task, '--root', walk, '--frames', '12', '--out', tmp_path)
+        assert ('results are taken' not in capsys.readouterr().out) is anew
+
+
+@pytest.mark.usefixtures('made')
+def test_the_page_of_another_recording_is_not_replaced(walk, tmp_path, capsys):
+    out, other = tmp_path / 'out', copy(walk, tmp_path / 'other/walk')
+    arguments = ('--frames', '12', '--out', out)
+    assert run('pose', '--root', walk, *arguments) == 0
+    page = (out / 'pose-walk.md').read_text()
+    assert run('pose', '--root', other, *arguments) == 2
+    assert f'pose-walk.json is of {walk}: choose' in capsys.readouterr().err
+    assert (out / 'pose-walk.md').read_text() == page
+    assert run('pose', '--root', other, *arguments, '--page', 'other') == 0
+    capsys.readouterr()
+    assert run('pose', '--root', walk, *arguments) == 0
+    assert '4 of 4 results' in capsys.readouterr().out
+    for broken in ('', '[]', '{"settings": 3}'):
+        (out / 'pose-walk.json').write_text(broken)
+        assert run('pose', '--root', walk, *arguments) == 0
+
+
+@pytest.mark.usefixtures('made')
+def test_a_camera_that_the_recording_does_not_tell_is_not_given(walk, tmp_path):
+    arguments = ('pose', '--root', walk, '--frames', '12', '--calibrated')
+    assert run(*arguments, '--out', tmp_path / 'known') == 0
+    (walk / 'camera-intrinsics.txt').unlink()
+    assert run(*arguments, '--out', tmp_path / 'unknown') == 1
+    page = (tmp_path / 'unknown/pose-walk.md').read_text()
+    assert 'walk does not tell its camera' in page
+    assert '| cut3r, auto |' not in page
+
+
+class Failing:
+    """Walks straight on, until it fails."""
+
+    def __init__(self, at: int) -> None:
+        self._at, self._walk = at, Baseline(0.1, np.full((6, 8), 1.0, np.float32))
+
+    def add(self, image, *, camera=None):
+        if image[0, 0, 0] == self._at:
+            raise ReconstructionError('the state has exploded')
+        return self._walk.add(image, camera=camera)
+
+
+@pytest.mark.parametrize(('fails_at', 'status'), [(99, 0), (8, 3), (0, 1)])
+def test_the_status_tells_whether_the_network_was_scored(
+    walk, tmp_path, monkeypatch, fails_at, status
+):
+    settings = {'weights': 'fake', 'device': 'cpu'}
+    method = Method('failing', partial(Failing, fails_at), settings)
+    monkeypatch.setattr(evaluate, 'network_methods', lambda *_: [method])
+    arguments = ('pose', '--root', walk, '--frames', '6,12', '--out', tmp_path / 'out')
+    assert run(*arguments) == status
+    assert '| straight line |' in (tmp_path / 'out/pose-walk.md').read_text()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['pose', '--root', 'WALK', '--rooms', '3'], '--rooms means nothing for pose of sequence'),
+        (['pose', '--root', 'WALK', '--size', '80x60'], '--size means nothing'),
+        (['reconstruction', '--root', 'WALK', '--depth-step', '4'], '--depth-step means nothing'),
+        (['efficiency', '--batch', '4'], '--batch means nothing for efficiency of rooms'),
+        (['efficiency', '--rooms', '4'], '--rooms means nothing'),
+        (['synthetic', '--root', 'WALK'], '--root means nothing for synthetic of rooms'),
+        (['synthetic', '--dataset', 'bonn'], '--dataset means nothing'),
+        (['synthetic', '--topic', 'a'], '--topic means nothing'),
+        (['pose', '--root', 'WALK', '--dataset', 'sintel', '--pose-topic', 'a'],
+         '--pose-topic means nothing for pose of sintel'),
+        (['pose', '--root', 'WALK', '--page', 'a/b'], "'a/b' is no name of a file"),
+        (['pose', '--root', 'WALK', '--unordered'], 'unrecognized arguments'),
+    ],
+)  # fmt: skip
+def test_options_that_mean_nothing_are_refused(walk, tmp_path, capsys, arguments, message):
+    arguments = [str(walk) if part == 'WALK' else part for part in arguments]
+    try:
+        status = run(*arguments, '--out', tmp_path / 'out')
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('made')
+def test_the_folder_itself_can_be_measured(walk, tmp_path, monkeypatch):
+    monkeypatch.chdir(walk)
+    assert run('pose', '--root', '.', '--frames', '12', '--out', tmp_path / 'out') == 0
+    assert (tmp_path / 'out/pose-walk.md').is_file()
+
+
+@pytest.mark.usefixtures('made')
+def test_rooms_are_long_enough_for_the_stride(tmp_path):
+    assert run('synthetic', '--rooms', '1', '--frames', '3,6', '--stride', '2', '--start', '1',
+               '--size', '32x24', '--out', tmp_path) == 0  # fmt: skip
+    with (tmp_path / 'synthetic-rooms-32x24.csv').open(newline='') as file:
+        used = [(row['frames'], row['frames_used']) for row in csv.DictReader(file)]
+    assert set(used) == {('3', '3'), ('6', '6')}
+
+
+@pytest.mark.parametrize(
+    ('options', 'count', 'shown'),
+    [
+        ([], 8, [1000]),
+        (['--protocol', 'short'], 8, [90]),
+        (['--frames', '80,90', '--stride', '3'], 8, [90]),
+        (['--protocol', 'short', '--stride', '2'], 8, []),
+        (['--protocol', 'short', '--start', '1'], 8, []),
+        (['--protocol', 'short', '--frames', '80'], 8, []),
+        (['--protocol', 'short', '--frames', '1000'], 8, []),
+        (['--protocol', 'short', '--calibrated'], 8, []),
+        (['--protocol', 'short'], 7, []),
+    ],
+)
+def test_published_results_stand_beside_those_of_their_protocol(options, count, shown):
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    arguments = parser.parse_args(['pose', '--dataset', 'tum-dynamics', '--root', 'tum', *options])
+    dataset = DATASETS['tum-dynamics']
+    benchmark = evaluate._benchmark(arguments, dataset, [])
+    assert list(evaluate._published(arguments, dataset, benchmark, count)) == shown
 
 
 def test_a_recording_by_itself_has_one_name(walk, tmp_path, capsys):

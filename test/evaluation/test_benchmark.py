@@ -1,27 +1,31 @@
 from __future__ import annotations
 
 from functools import partial
+import json
+import os
 
 import fakes
 import numpy as np
 import pytest
 
 from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.evaluation import benchmark as module
 from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Recording
 from ttt3r_ros.evaluation.datasets.registry import choose_frames
 from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.evaluation.scorers import PoseScorer
 from ttt3r_ros.evaluation.statistics import lengths_of, methods_of, summarise
+from ttt3r_ros.geometry.camera import Intrinsics
 
 
-def benchmark(lengths=(5, 10), stride=1, calibrated=False):
+def benchmark(lengths=(5, 10), stride=1, calibrated=False, source=None):
     return Benchmark(
         name='pose-fake',
         lengths=lengths,
         choose=partial(choose_frames, start=0, stride=stride, count=max(lengths)),
         scorers=lambda _: [PoseScorer()],
-        settings={'stride': stride},
+        settings={'stride': stride, 'source': source},
         calibrated=calibrated,
     )
 
@@ -46,7 +50,7 @@ def recordings(*counts: int) -> list[Recording]:
 
 
 def run(bench, recorded, methods, out):
-    return bench.run(recorded, methods, out, lambda frames, _: frames)
+    return bench.run(recorded, methods, out, lambda frames, *_: frames)
 
 
 def test_one_pass_scores_all_lengths_as_runs_of_their_own(tmp_path):
@@ -89,6 +93,80 @@ def test_other_settings_are_run_again(tmp_path):
         changed = Made(**settings)
         run(bench, recordings(12), [changed.method], tmp_path)
         assert len(changed.estimators) == 1
+
+
+def test_data_that_have_changed_are_run_again(tmp_path):
+    image = tmp_path / 'walk/rgb/0.png'
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b'one')
+    recorded = [Recording('walk 0', partial(fakes.recording, 12), (tmp_path / 'walk',))]
+    out = tmp_path / 'walk/out'  # what is written there is none of the data
+
+    def times_run() -> int:
+        made = Made()
+        (result,) = run(benchmark(), recorded, [made.method], out)
+        assert result.taken_up is not bool(made.estimators)
+        return len(made.estimators)
+
+    assert [times_run(), times_run()] == [1, 0]
+    (out / 'page.md').write_text('other')
+    assert times_run() == 0
+    image.write_bytes(b'two, longer')
+    assert [times_run(), times_run()] == [1, 0]
+    os.utime(image, (1, 1))  # of the same size
+    assert [times_run(), times_run()] == [1, 0]
+    os.close(
+        os.open(os.fsencode(image.parent) + b'/\xff.png', os.O_CREAT)
+    )  # a name in no encoding
+    assert [times_run(), times_run()] == [1, 0]
+
+
+def test_data_below_the_results_are_watched_too(tmp_path):
+    image = tmp_path / 'walk/0.png'
+    image.parent.mkdir()
+    for content in (b'one', b'two, longer'):
+        image.write_bytes(content)
+        made = Made()
+        recorded = [Recording('walk 0', partial(fakes.recording, 12), (image.parent,))]
+        run(benchmark(), recorded, [made.method], tmp_path)
+        assert len(made.estimators) == 1
+
+
+def test_another_version_of_the_package_runs_again(tmp_path, monkeypatch):
+    for version in ('1', '2'):
+        monkeypatch.setattr(module, '__version__', version)
+        made = Made()
+        run(benchmark(), recordings(12), [made.method], tmp_path)
+        assert len(made.estimators) == 1
+
+
+@pytest.mark.parametrize('content', ['', '[]', '{"result": {"scores": [3]}}', '{"key": 1'])
+def test_results_that_are_broken_are_run_again(tmp_path, content, caplog):
+    run(benchmark(), recordings(12), [Made().method], tmp_path)
+    (kept,) = (tmp_path / 'results').glob('*.json')
+    kept.write_text(content)
+    made = Made()
+    run(benchmark(), recordings(12), [made.method], tmp_path)
+    assert len(made.estimators) == 1
+    assert f'{kept} is no result' in caplog.text
+    assert json.loads(kept.read_text())['result']['recording'] == 'walk 0'
+
+
+def test_broken_arrays_are_not_drawn(tmp_path):
+    bench = benchmark()
+    run(bench, recordings(12), [Made().method], tmp_path)
+    (kept,) = (tmp_path / 'results').glob('*.npz')
+    kept.write_bytes(kept.read_bytes()[:40])
+    assert bench.arrays('walk 0', 'oracle', tmp_path) == {}
+
+
+def test_recordings_of_one_name_keep_their_own_results(tmp_path):
+    here, there = benchmark(source={'--root': '/here'}), benchmark(source={'--root': '/there'})
+    for bench in (here, there):
+        run(bench, recordings(12), [Made().method], tmp_path)
+    made = Made()
+    run(here, recordings(12), [made.method], tmp_path)
+    assert made.estimators == []
 
 
 def test_what_had_problems_is_run_again(tmp_path):
@@ -135,6 +213,22 @@ def test_the_camera_is_told_only_if_asked(tmp_path):
         run(bench, recordings(12), [made.method], tmp_path / str(calibrated))
         expected = fakes.CAMERA if calibrated else None
         assert set(made.estimators[0].cameras) == {expected}
+
+
+@pytest.mark.parametrize(
+    ('camera', 'problem'),
+    [
+        (None, 'does not tell its camera'),
+        (Intrinsics.centred(640, 480, 500.0), 'of images of 640x480, and they are 64x48'),
+    ],
+)
+def test_a_camera_that_is_not_known_cannot_be_told(tmp_path, camera, problem):
+    recorded = [Recording('walk', partial(fakes.recording, 12, camera=camera))]
+    (result,) = run(benchmark(calibrated=True), recorded, [Made().method], tmp_path)
+    assert result.scores == []
+    assert problem in result.problems[0]
+    (result,) = run(benchmark(), recorded, [Made().method], tmp_path)
+    assert result.problems == []
 
 
 def test_trajectories_are_kept_for_figures(tmp_path):

@@ -1,18 +1,29 @@
 from __future__ import annotations
 
+from functools import partial
 import logging
+import os
+from pathlib import Path
+import weakref
 
+import fakes
 import numpy as np
 import pytest
 import replicas
 
 from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.evaluation.benchmark import Benchmark
+from ttt3r_ros.evaluation.datasets import registry
+from ttt3r_ros.evaluation.datasets.dataset import fingerprint_files
 from ttt3r_ros.evaluation.datasets.registry import (
     DATASETS,
     choose_frames,
     choose_recordings,
     find_any,
 )
+from ttt3r_ros.evaluation.results import Method
+from ttt3r_ros.evaluation.scorers import PoseScorer
+from ttt3r_ros.io.frames import Frame, Sequence
 
 
 def shades(sequence) -> list[int]:
@@ -119,7 +130,7 @@ def test_bonn_pairs_sorted_files_by_position(tmp_path):
     assert recording.name == 'crowd2'
     chosen = choose_frames(recording.open(), DATASETS['bonn'].start, 1, 4)
     assert shades(chosen) == [30, 31, 32, 33]
-    depth = chosen[1].depth()
+    depth = list(chosen)[1].depth()
     assert np.isnan(depth[0, 0])
     assert depth[1, 1] == pytest.approx(5031 / 5000)
     assert not chosen.has_poses
@@ -151,6 +162,74 @@ def test_seven_scenes_takes_the_test_split(tmp_path):
     assert positions(choose_frames(sequence, 0, 2, 10)) == [0.0, 2.0]
 
 
+class Film(Sequence):
+    """Frames that hold their images, as those of a video do; fewer than the header declares."""
+
+    def __init__(self) -> None:
+        super().__init__('film')
+        self.alive: weakref.WeakSet = weakref.WeakSet()
+
+    def __len__(self) -> int:
+        return 50
+
+    def __iter__(self):
+        for index in range(40):
+            load = partial(np.full, (48, 64, 3), index, np.uint8)
+            self.alive.add(load)
+            yield Frame(index, index / 30, load, fakes.position(index))
+            assert len(self.alive) < 5
+
+
+def test_a_film_is_read_frame_by_frame(tmp_path, monkeypatch):
+    film = Film()
+    monkeypatch.setattr(registry, 'open_sequence', lambda *_, **__: film)
+    (recording,) = find_any(tmp_path / 'film.mp4')
+    sequence = recording.open()
+    assert len(sequence) == 40
+    assert recording.open() is sequence  # counted once
+    chosen = choose_frames(sequence, 4, 3, 100)
+    bench = Benchmark(
+        name='film',
+        lengths=(12,),
+        choose=lambda _: chosen,
+        scorers=lambda _: [PoseScorer()],
+        settings={},
+    )
+    method = Method('oracle', fakes.Oracle, {})
+    results = bench.run([recording], [method, method], tmp_path, lambda frames, *_: frames)
+    assert [score.used for result in results for score in result.scores] == [12, 12]
+    assert [frame.index for frame in chosen] == list(range(12))
+
+
+@pytest.mark.parametrize('root', ['.', '../mine', 'inside/..'])
+def test_a_folder_has_a_name_from_wherever_it_is_seen(tmp_path, monkeypatch, root):
+    replicas.tum(tmp_path / 'mine')
+    (tmp_path / 'mine/inside').mkdir()
+    monkeypatch.chdir(tmp_path / 'mine')
+    (recording,) = find_any(Path(root))
+    assert (recording.name, recording.open().name) == ('mine', 'mine')
+
+
+def test_every_recording_tells_its_files(tmp_path):
+    replicas.tum(tmp_path / 'rgbd_dataset_freiburg3_walking_xyz')
+    replicas.scannet(tmp_path / 'scene0707_00', 3)
+    replicas.sens(tmp_path / 'scene0708_00/scene0708_00.sens', 3)
+    replicas.sintel(tmp_path, 'alley_2', 3)
+    replicas.bonn(tmp_path / 'rgbd_bonn_crowd2', 3)
+    replicas.kitti(tmp_path, '2011_09_26_drive_0002_sync', range(3))
+    replicas.seven_scenes(tmp_path / 'heads/seq-01', 3)
+    for name in DATASETS.keys() - {'sequence'}:
+        for recording in DATASETS[name].find(tmp_path):
+            before = fingerprint_files(recording.paths, tmp_path / 'out')
+            assert all(path.exists() for path in recording.paths)
+            for path in recording.paths:
+                file = next(p for p in [path, *path.rglob('*')] if p.is_file())
+                os.utime(file, (1, 1))
+                after = fingerprint_files(recording.paths, tmp_path / 'out')
+                assert after != before, (name, path)
+                before = after
+
+
 def test_any_recording_can_be_measured(tmp_path):
     replicas.tum(tmp_path / 'mine')
     (recording,) = find_any(tmp_path / 'mine')
@@ -170,6 +249,7 @@ def test_recordings_are_chosen_by_name(tmp_path):
     recordings = DATASETS['scannet'].find(tmp_path)
     assert [r.name for r in choose_recordings(recordings, ['scene0708_00'])] == ['scene0708_00']
     assert choose_recordings(recordings, []) == recordings
+    assert choose_recordings(recordings, ['scene0708_00'] * 2) == recordings[1:]
     with pytest.raises(DatasetError, match='scene0709_00'):
         choose_recordings(recordings, ['scene0709_00'])
     with pytest.raises(DatasetError, match='no usable frame'):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 
+from matplotlib.axes import Axes
 import numpy as np
 from PIL import Image
 import pytest
@@ -67,7 +69,7 @@ def test_the_spread_and_how_often_a_method_is_ahead():
 
 
 def test_details_stand_beside_the_paper():
-    table = detail_table(RESULTS, 20, published('pose', 'tum-dynamics', 90, 90))
+    table = detail_table(RESULTS, 20, published('pose', 'tum-dynamics', 90, 3))
     assert table[0] == '| method | sequences | ATE [m] |'
     assert table[2] == '| ttt3r | 2 | 0.400 |'
     assert table[3] == '| line | 1 | 0.600 |'
@@ -92,34 +94,35 @@ def test_depth_is_weighted_by_pixels_and_poses_are_not():
 
 
 @pytest.mark.parametrize(
-    ('task', 'dataset', 'frames', 'short', 'row'),
+    ('task', 'dataset', 'frames', 'stride', 'row'),
     [
         (
-            'pose', 'sintel', 50, 50,
+            'pose', 'sintel', 50, 1,
             {'ate': 0.201, 'rpe_translation': 0.063, 'rpe_rotation': 0.617},
         ),
         (
-            'pose', 'scannet', 90, 90,
+            'pose', 'scannet', 90, 3,
             {'ate': 0.064, 'rpe_translation': 0.021, 'rpe_rotation': 0.592},
         ),
-        ('pose', 'scannet', 1000, 90, {'ate': 0.406}),
+        ('pose', 'scannet', 1000, 3, {'ate': 0.406}),
         (
-            'depth', 'kitti', 110, 110,
+            'depth', 'kitti', 110, 1,
             {'scale/abs_rel': 0.113, 'scale/delta_1': 0.904,
              'metric/abs_rel': 0.110, 'metric/delta_1': 0.891},
         ),
-        ('reconstruction', '7scenes', 200, 0, {'accuracy': 0.027, 'completeness': 0.023}),
+        ('reconstruction', '7scenes', 200, 2, {'accuracy': 0.027, 'completeness': 0.023}),
     ],
 )  # fmt: skip
-def test_published_numbers_are_found(task, dataset, frames, short, row):
-    found = [p for p in published(task, dataset, frames, short) if p.method.startswith('TTT3R')]
+def test_published_numbers_are_found(task, dataset, frames, stride, row):
+    found = [p for p in published(task, dataset, frames, stride) if p.method.startswith('TTT3R')]
     assert found[0].values == pytest.approx(row)
 
 
 def test_other_protocols_are_not_compared_with_the_paper():
-    assert published('pose', 'tum-dynamics', 90, 0) == []
-    assert published('pose', 'sequence', 90, 90) == []
-    assert published('depth', 'bonn', 100, 110) == []
+    assert published('pose', 'tum-dynamics', 90, 1) == []
+    assert published('pose', 'tum-dynamics', 1000, 3) == []
+    assert published('pose', 'sequence', 90, 3) == []
+    assert published('depth', 'bonn', 100, 1) == []
 
 
 def test_everything_is_in_the_csv(tmp_path):
@@ -178,6 +181,29 @@ def test_trajectories_depth_and_clouds_are_drawn(tmp_path):
         path = tmp_path / f'{draw.__name__}.png'
         draw(path, {'cut3r': run, 'ttt3r': run}, 'title')
         assert picture(path).std() > 5
+
+
+def test_every_method_has_a_line_of_its_own(tmp_path, monkeypatch):
+    drawn: list[tuple[str, str]] = []
+
+    def plot(_self, *points, color, label, **_):
+        if label.startswith('rule'):
+            style = next(part for part in points if isinstance(part, str))
+            drawn.append((color, style))
+
+    monkeypatch.setattr(Axes, 'plot', lambda self, *a, **k: plot(self, *a, **{'label': ''} | k))
+    poses = np.tile(np.eye(4), (5, 1, 1))
+    poses[:, :3, 3] = np.random.default_rng(0).normal(size=(5, 3))
+    names = [f'rule {index}' for index in range(16)]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # nothing is in the legend
+        run = {'truth': poses, 'estimate': poses}
+        draw_trajectories(tmp_path / 't.png', dict.fromkeys(names, run), 'title')
+        assert len(set(drawn)) == 16
+        drawn.clear()
+        results = [result('a', name, 0.1, 0.2) for name in names]
+        draw_curves(tmp_path / 'c.png', results, ['ate'], 'title')
+    assert len(set(drawn)) == 16
 
 
 def test_strips_show_the_frames_that_all_methods_have(tmp_path):

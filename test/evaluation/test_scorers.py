@@ -82,6 +82,29 @@ def test_frames_without_a_pose_are_not_counted():
         nothing.score()
 
 
+@pytest.mark.parametrize('count', [1, 2])
+def test_poses_that_fit_any_trajectory_are_no_score(count):
+    with pytest.raises(DatasetError, match=f'{count} of the frames have a true pose'):
+        watch(PoseScorer(), fakes.recording(count), fakes.Oracle(noise=0.1)).score()
+    assert watch(PoseScorer(), fakes.recording(3), fakes.Oracle(noise=0.1)).score()['ate'] > 1e-3
+
+
+def test_frames_on_both_sides_of_a_gap_are_no_neighbours():
+    class Leaping(fakes.Oracle):
+        """Turns by a right angle at frame 4, which nobody can see."""
+
+        def add(self, image, *, camera=None):
+            view = super().add(image, camera=camera)
+            if image[0, 0, 0] >= 4:
+                view.T_world_camera[:2, :2] = [[0, -1], [1, 0]]
+            return view
+
+    frames = fakes.recording(10, pose=lambda i: None if i == 4 else fakes.position(i))
+    score = watch(PoseScorer(), frames, Leaping()).score()
+    assert score['rpe_rotation'] == pytest.approx(0.0)
+    assert score['poses'] == 9
+
+
 def test_lost_tracking_forbids_a_score():
     def lost(index):
         return np.full((4, 4), -np.inf) if index == 3 else fakes.position(index)

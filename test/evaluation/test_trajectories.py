@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 
 from evo.core import metrics
 from evo.core.trajectory import PosePath3D
@@ -14,6 +15,7 @@ from ttt3r_ros.evaluation.trajectories import (
     align,
     mean_rotation_error,
     relative_pose_error,
+    revisits,
     umeyama,
 )
 
@@ -130,6 +132,24 @@ def test_unusable_trajectories_are_refused():
     broken[17, 0, 3] = np.nan
     with pytest.raises(ReconstructionError, match='pose 17 of the estimate'):
         align(broken, truth)
+
+
+def test_revisits_are_counted_in_little_memory():
+    count = 3000
+    truth = np.tile(np.eye(4), (count, 1, 1))
+    angle = np.linspace(0.0, 2 * np.pi, 1000, endpoint=False)
+    truth[:1000, 0, 3], truth[:1000, 1, 3] = 40 * np.cos(angle), 40 * np.sin(angle)
+    truth[1000:2000] = truth[:1000]  # the second round sees the first one again
+    truth[2000:, :3, 3] = truth[:1000, :3, 3]
+    truth[2000:, :3, 2] = [1.0, 0.0, 0.0]  # the third one looks elsewhere
+    tracemalloc.start()
+    share = revisits(truth)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # In each round the last frames come within 0.5 m of its first ones.
+    assert share == pytest.approx(1000 / 2900, abs=0.01)
+    assert peak < 100e6
+    assert np.isnan(revisits(truth[:100]))
 
 
 def test_rotations_are_compared_from_the_first_frame_on():

@@ -6,14 +6,20 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from ttt3r_ros.cli.evaluation_options import (
+    add_evaluation_arguments,
+    is_rendered,
+    refuse_ignored,
+)
 from ttt3r_ros.cli.options import add_settings, settings_from
-from ttt3r_ros.cli.usage import image_size, whole_number, whole_numbers
+from ttt3r_ros.cli.usage import INCOMPLETE, UsageError
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Dataset, Recording
@@ -25,18 +31,14 @@ from ttt3r_ros.evaluation.datasets.synthetic import (
     synthetic_recordings,
 )
 from ttt3r_ros.evaluation.paper import Published, published
-from ttt3r_ros.evaluation.protocols import (
-    TASKS,
-    baseline_methods,
-    make_benchmark,
-    network_methods,
-)
-from ttt3r_ros.evaluation.results import Method
+from ttt3r_ros.evaluation.protocols import baseline_methods, make_benchmark, network_methods
+from ttt3r_ros.evaluation.results import Method, Result
 from ttt3r_ros.evaluation.summary import write_summary
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.reconstructor import ReconstructorConfig
 
-_FRAMES = 'first {start} left out, stride {stride}; depth on every {depth_step}. row and column'
+_FRAMES = 'first {start} left out, stride {stride}'
+_DEPTH = '; depth on every {depth_step}. row and column'
 _CHOSEN_HERE = ('update_rule', 'pose_source', 'fit')
 _SYNTHETIC = Dataset(
     title='synthetic rooms', tasks=('synthetic', 'efficiency'), find=lambda _: [], lengths=LENGTHS
@@ -45,120 +47,61 @@ _SYNTHETIC = Dataset(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the subcommand."""
-    parser.add_argument(
-        'task',
-        choices=TASKS,
-        help='what to measure; "synthetic" is pose and depth in rooms that training never saw',
-    )
-    data = parser.add_argument_group('data')
-    data.add_argument(
-        '--dataset', choices=DATASETS, default='sequence', help='(default: any one recording)'
-    )
-    data.add_argument(
-        '--root', type=Path, help='folder of the data set as unpacked, or the recording'
-    )
-    data.add_argument('--sequences', type=_names, default=[], metavar='A,B', help='(default: all)')
-    data.add_argument(
-        '--rooms',
-        type=whole_number(1),
-        default=6,
-        metavar='N',
-        help='synthetic sequences (default: 6)',
-    )
-    data.add_argument(
-        '--size',
-        type=image_size,
-        default=SIZE,
-        metavar='WxH',
-        help=f'of synthetic images, pixels (default: {SIZE[0]}x{SIZE[1]})',
-    )
-    data.add_argument('--topic', default='', help='image topic of a bag')
-    data.add_argument('--depth-topic', default='', help='ground truth depth in a bag')
-    data.add_argument('--pose-topic', default='', help='ground truth poses in a bag')
-    protocol = parser.add_argument_group('protocol')
-    protocol.add_argument(
-        '--protocol', choices=('long', 'short'), default='long', help='(default: long)'
-    )
-    protocol.add_argument(
-        '--frames', type=whole_numbers, metavar='N,M', help='score after so many frames'
-    )
-    protocol.add_argument(
-        '--stride', type=whole_number(1), metavar='N', help='take every Nth frame'
-    )
-    protocol.add_argument(
-        '--start', type=whole_number(0), metavar='N', help='leave out the first N frames'
-    )
-    protocol.add_argument(
-        '--depth-step',
-        type=whole_number(1),
-        default=1,
-        metavar='N',
-        help='measure depth on every Nth row and column, to save time (default: 1)',
-    )
-    protocol.add_argument(
-        '--calibrated', action='store_true', help='tell the true intrinsics to the methods'
-    )
-    methods = parser.add_argument_group('methods')
-    methods.add_argument(
-        '--update-rule',
-        type=_chosen,
-        default=['cut3r', 'ttt3r'],
-        metavar='A,B',
-        help=f'any of {", ".join(UPDATE_RULES)}, or all (default: cut3r,ttt3r)',
-    )
-    methods.add_argument(
-        '--pose-source',
-        type=_chosen,
-        default=['auto'],
-        metavar='A,B',
-        help='any of network, pnp, auto (default: auto)',
-    )
-    parser.add_argument(
-        '--batch',
-        type=whole_number(1),
-        default=1,
-        metavar='N',
-        help='recordings of one length and size that go through the network together, where poses '
-        'are its own; saves time, takes memory (default: 1)',
-    )
-    parser.add_argument(
-        '--page', default='', metavar='NAME', help='of the files (default: after task and data)'
-    )
-    parser.add_argument(
-        '--out', type=Path, default=Path('evaluation_out'), help='(default: evaluation_out)'
-    )
-    parser.add_argument('--quiet', action='store_true', help='show no progress')
+    add_evaluation_arguments(parser)
     add_settings(parser, 'reconstruction', ReconstructorConfig, without=_CHOSEN_HERE)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run what is missing, write the summary, and show it."""
+    refuse_ignored(arguments)
     dataset, recordings = _data(arguments)
     benchmark = _benchmark(arguments, dataset, recordings)
+    base = arguments.out / (arguments.page or benchmark.name)
+    _refuse_page_of_others(base.with_name(f'{base.name}.json'), benchmark)
     methods = _methods(arguments)
     watch = partial(_watch, quiet=arguments.quiet)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    batch = 1 if arguments.task == 'efficiency' else arguments.batch
-    results = benchmark.run(recordings, methods, arguments.out, watch, batch)
+    results = benchmark.run(recordings, methods, arguments.out, watch, arguments.batch)
     title = f'{arguments.task.capitalize()}, {dataset.title}'
     page = write_summary(
         benchmark,
         results,
-        arguments.out / (arguments.page or benchmark.name),
+        base,
         title,
-        _published(arguments, dataset, benchmark.lengths),
+        _published(arguments, dataset, benchmark, len(recordings)),
         _settings(arguments, benchmark, methods),
     )
     print(page.read_text(encoding='utf-8'))
+    taken = sum(result.taken_up for result in results)
+    if taken:
+        print(f'{taken} of {len(results)} results are taken from {arguments.out / "results"}')
     print(f'written to {page}')
-    return 0 if any(result.scores for result in results) else 1
+    return _status(results)
+
+
+def _status(results: Sequence[Result]) -> int:
+    """Tell by the exit status whether the networks were scored, and whether on everything."""
+    if not any(result.scores for result in results if not result.baseline):
+        return 1
+    return INCOMPLETE if any(result.problems for result in results) else 0
+
+
+def _refuse_page_of_others(path: Path, benchmark: Benchmark) -> None:
+    """Refuse to replace the page of other recordings, which only happen to have these names."""
+    try:
+        root = json.loads(path.read_text(encoding='utf-8'))['settings']['source']['--root']
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # none, or of rooms
+    if root != benchmark.settings['source'].get('--root', root):
+        raise UsageError(f'{path} is of {root}: choose another --page or --out')
 
 
 def _data(arguments: argparse.Namespace) -> tuple[Dataset, list[Recording]]:
     task, root = arguments.task, arguments.root
-    if task == 'synthetic' or (task == 'efficiency' and root is None):
+    if is_rendered(arguments):
         rooms = arguments.rooms if task == 'synthetic' else 1
         frames = max(arguments.frames or _SYNTHETIC.lengths)
+        frames = (arguments.start or 0) + (arguments.stride or 1) * frames
         store = arguments.out / 'rendered'
         made = synthetic_recordings(rooms, frames, store, arguments.size)
         return _SYNTHETIC, choose_recordings(made, arguments.sequences)
@@ -196,21 +139,20 @@ def _benchmark(
         lengths=arguments.frames or lengths,
         start=dataset.start if arguments.start is None else arguments.start,
         stride=arguments.stride or stride,
-        source=fingerprint(arguments.size) if synthetic else _source(arguments),
+        source={'rooms': fingerprint(arguments.size)} if synthetic else _source(arguments),
         depth_step=arguments.depth_step,
         calibrated=arguments.calibrated,
     )
 
 
-def _source(arguments: argparse.Namespace) -> str:
+def _source(arguments: argparse.Namespace) -> dict[str, str]:
     """Name folder and topics: all that tells which images and truth are read."""
-    topics = {
+    return {
+        '--root': str(arguments.root.resolve()),
         '--topic': arguments.topic,
         '--depth-topic': arguments.depth_topic,
         '--pose-topic': arguments.pose_topic,
     }
-    given = [f'{option} {topic}' for option, topic in topics.items() if topic]
-    return ' '.join([str(arguments.root.resolve()), *given])
 
 
 def _methods(arguments: argparse.Namespace) -> list[Method]:
@@ -228,17 +170,21 @@ def _methods(arguments: argparse.Namespace) -> list[Method]:
         found = network_methods(fixed, rules, sources, arguments.task == 'depth')
     except ValueError as error:
         raise Ttt3rError(str(error)) from error
-    return found + baseline_methods(arguments.task)
+    # Times depend on the number of threads, errors hardly.
+    device = _device(config.device, threads=arguments.task == 'efficiency')
+    here = [replace(method, settings=method.settings | {'on': device}) for method in found]
+    return here + baseline_methods(arguments.task)
 
 
 def _published(
-    arguments: argparse.Namespace, dataset: Dataset, lengths: Iterable[int]
+    arguments: argparse.Namespace, dataset: Dataset, benchmark: Benchmark, count: int
 ) -> dict[int, list[Published]]:
-    if arguments.stride is not None or arguments.start is not None:
-        return {}  # not the published protocol
-    same = arguments.protocol == 'short' or dataset.stride == dataset.short_stride
-    short = dataset.short if same else 0
-    rows = {n: published(arguments.task, arguments.dataset, n, short) for n in lengths}
+    """Look up published results of the same frames of all recordings, without their cameras."""
+    start, stride, step = (benchmark.settings[name] for name in ('start', 'stride', 'depth_step'))
+    if (start, step, count) != (dataset.start, 1, dataset.count) or arguments.calibrated:
+        return {}
+    task, name = arguments.task, arguments.dataset
+    rows = {n: published(task, name, n, stride) for n in benchmark.lengths}
     return {n: found for n, found in rows.items() if found}
 
 
@@ -246,28 +192,21 @@ def _settings(
     arguments: argparse.Namespace, benchmark: Benchmark, methods: Sequence[Method]
 ) -> dict[str, Any]:
     known = methods[0].settings
-    device = 'CPU'
-    if torch.cuda.is_available() and known['device'] != 'cpu':
-        device = torch.cuda.get_device_name()
+    frames = _FRAMES + (_DEPTH if arguments.task in ('depth', 'synthetic') else '')
     return {
         'weights': known['weights'],
-        'device': f'{device}, {torch.get_num_threads()} threads' if device == 'CPU' else device,
-        'frames': _FRAMES.format(**benchmark.settings),
+        'device': _device(known['device'], threads=True),
+        'frames': frames.format(**benchmark.settings),
         'camera': 'true intrinsics given' if arguments.calibrated else 'intrinsics not given',
     }
 
 
-def _watch(frames: Sequence[Any], title: str, *, quiet: bool) -> Iterable[Any]:
-    progress: Iterable[Any] = tqdm(frames, title, unit='frame', disable=quiet, leave=False)
+def _device(chosen: str, *, threads: bool) -> str:
+    if torch.cuda.is_available() and chosen != 'cpu':
+        return torch.cuda.get_device_name()
+    return f'CPU, {torch.get_num_threads()} threads' if threads else 'CPU'
+
+
+def _watch(frames: Iterable[Any], title: str, count: int, *, quiet: bool) -> Iterable[Any]:
+    progress: Iterable[Any] = tqdm(frames, title, count, unit='frame', disable=quiet, leave=False)
     return progress
-
-
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(',') if part.strip()]
-
-
-def _chosen(text: str) -> list[str]:
-    names = _names(text)
-    if not names:
-        raise argparse.ArgumentTypeError('it must name at least one')
-    return names

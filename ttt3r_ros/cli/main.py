@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: arguments without the program's name; those of the process if left out
     :return: exit status: 0, 1 after a known error, 2 for wrong usage, 3 for results
-        that lack frames, 130 when interrupted, 143 when terminated
+        that lack something, 130 when interrupted, 143 when terminated
     """
     logging.basicConfig(level=logging.WARNING, format='ttt3r: %(levelname)s: %(message)s')
     arguments = sys.argv[1:] if argv is None else list(argv)

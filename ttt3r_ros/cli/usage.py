@@ -8,7 +8,7 @@ import math
 
 from ttt3r_ros.errors import Ttt3rError
 
-INCOMPLETE = 3  # exit status: the results are there, but not of all frames
+INCOMPLETE = 3  # exit status: the results are there, but not of everything
 
 
 class UsageError(Ttt3rError):

@@ -23,6 +23,7 @@ _COLORS = tuple(
     f'tab:{name}'
     for name in ('blue', 'orange', 'green', 'red', 'purple', 'brown', 'pink', 'olive', 'cyan')
 )
+_STYLES = ('-', ':', '-.')  # of methods beyond the colours
 _GREYS = ('0.45', '0.65', '0.8')
 _STRIP_LENGTH = 6  # pictures in a row
 _MOST_SHADED = 4  # methods whose spread can be told apart
@@ -36,11 +37,11 @@ def draw_curves(path: Path, results: Sequence[Result], values: Sequence[str], ti
     :param values: one panel each
     """
     figure = _figure(4.6 * len(values), 3.6)
-    colors = _colors(results)
+    lines = _lines(results)
     for axes, value in zip(np.atleast_1d(figure.subplots(1, len(values))), values, strict=True):
-        shaded = sum(color not in _GREYS for color in colors.values()) <= _MOST_SHADED
-        for method, color in colors.items():
-            _draw_curve(axes, results, method, value, color, shaded=shaded)
+        shaded = sum(color not in _GREYS for color, _ in lines.values()) <= _MOST_SHADED
+        for method, line in lines.items():
+            _draw_curve(axes, results, method, value, line, shaded=shaded)
         axes.set_xlabel('number of views')
         axes.set_ylabel(COLUMNS[value][0])
         axes.set_xlim(left=0.0)
@@ -64,9 +65,10 @@ def draw_trajectories(path: Path, runs: Mapping[str, Arrays], title: str) -> Non
     u, v = np.sort(np.argsort(truth.var(axis=0))[1:])
     axes.plot(truth[:, u], truth[:, v], color='black', linewidth=2.0, label='ground truth')
     axes.plot(*truth[0, [u, v]], 'o', color='black')
-    for (method, run), color in zip(runs.items(), _COLORS, strict=False):
+    for index, (method, run) in enumerate(runs.items()):
         aligned = align(run['estimate'], run['truth'])[:, :3, 3]
-        axes.plot(aligned[:, u], aligned[:, v], color=color, linewidth=1.2, label=method)
+        color, style = _line(index)
+        axes.plot(aligned[:, u], aligned[:, v], style, color=color, linewidth=1.2, label=method)
     axes.set_aspect('equal', adjustable='datalim')
     axes.set_xlabel(f'{"xyz"[u]} [m]')
     axes.set_ylabel(f'{"xyz"[v]} [m]')
@@ -142,28 +144,40 @@ def draw_clouds(path: Path, runs: Mapping[str, Arrays], title: str) -> None:
 
 
 def _draw_curve(
-    axes: Axes, results: Sequence[Result], method: str, value: str, color: str, *, shaded: bool
+    axes: Axes,
+    results: Sequence[Result],
+    method: str,
+    value: str,
+    line: tuple[str, str],
+    *,
+    shaded: bool,
 ) -> None:
     found = [(n, summarise(results, method, n, value)) for n in lengths_of(results)]
     known = [(n, summary) for n, summary in found if summary is not None]
     if not known:
         return
     lengths = [n for n, _ in known]
-    style = '--' if color in _GREYS else '-'
+    color, style = line
     axes.plot(lengths, [s.mean for _, s in known], style, color=color, marker='.', label=method)
     if shaded and any(s.count > 1 for _, s in known) and color not in _GREYS:
         low, high = ([getattr(s, name) for _, s in known] for name in ('low', 'high'))
         axes.fill_between(lengths, low, high, color=color, alpha=0.12, linewidth=0)
 
 
-def _colors(results: Sequence[Result]) -> dict[str, str]:
+def _lines(results: Sequence[Result]) -> dict[str, tuple[str, str]]:
+    """Choose colour and style of each method."""
     baselines = {result.method for result in results if result.baseline}
     methods = methods_of(results)
     real = [method for method in methods if method not in baselines]
     rest = [method for method in methods if method in baselines]
-    return {m: _COLORS[i % len(_COLORS)] for i, m in enumerate(real)} | {
-        m: _GREYS[i % len(_GREYS)] for i, m in enumerate(rest)
+    return {m: _line(i) for i, m in enumerate(real)} | {
+        m: (_GREYS[i % len(_GREYS)], '--') for i, m in enumerate(rest)
     }
+
+
+def _line(index: int) -> tuple[str, str]:
+    turn, color = divmod(index, len(_COLORS))
+    return _COLORS[color], _STYLES[turn % len(_STYLES)]
 
 
 def _figure(width: float, height: float) -> Figure:

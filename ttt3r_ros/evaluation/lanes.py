@@ -15,9 +15,10 @@ from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.evaluation.results import Method, Result, Score
 from ttt3r_ros.evaluation.scorers import Arrays, BatchEstimator, Estimate, Estimator, Scorer
 from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.io.frames import Frame, FrameList
+from ttt3r_ros.io.frames import Frame
+from ttt3r_ros.io.frames import Sequence as Recorded
 
-Watch = Callable[[Sequence[Any], str], Iterable[Any]]
+Watch = Callable[[Iterable[Any], str, int], Iterable[Any]]  # frames, title, their number
 _logger = logging.getLogger(__name__)
 
 
@@ -35,7 +36,7 @@ class Lane:
     def __init__(
         self,
         result: Result,
-        frames: FrameList,
+        frames: Recorded,
         scorers: Sequence[Scorer],
         lengths: Sequence[int],
         camera: Intrinsics | None,
@@ -112,8 +113,8 @@ def run_lanes(lanes: Sequence[Lane], method: Method, watch: Watch) -> None:
         name += f' and {len(lanes) - 1} more'
         estimator = method.create_batch(len(lanes))
     cameras = [lane.camera for lane in lanes]
-    steps = list(zip(*(lane.frames for lane in lanes), strict=True))
-    for frames in watch(steps, f'{name} {method.name}'):
+    steps = zip(*(lane.frames for lane in lanes), strict=True)
+    for frames in watch(steps, f'{name} {method.name}', len(lanes[0].frames)):
         images = [lane.image(frame) for lane, frame in zip(lanes, frames, strict=True)]
         if not any(lane.open for lane in lanes):
             break

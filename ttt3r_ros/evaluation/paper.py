@@ -35,7 +35,7 @@ _POSE_ROWS: tuple[tuple[str, bool, tuple[float, ...]], ...] = (
     ('StreamVGGT', True, (0.251, 0.149, 1.894, 0.061, 0.033, 3.209, 0.161, 0.057, 3.647)),
     ('TTT3R', True, (0.201, 0.063, 0.617, 0.028, 0.012, 0.379, 0.064, 0.021, 0.592)),
 )
-_POSE_DATASETS = ('sintel', 'tum-dynamics', 'scannet')
+_POSE_PROTOCOLS = {'sintel': (50, 1), 'tum-dynamics': (90, 3), 'scannet': (90, 3)}
 _POSE_VALUES = ('ate', 'rpe_translation', 'rpe_rotation')
 
 # Columns of Table 2: AbsRel and δ < 1.25 in percent, on Sintel (50 frames), Bonn and KITTI (110).
@@ -57,44 +57,44 @@ _DEPTH_ROWS: tuple[tuple[str, str, bool, tuple[float, ...]], ...] = (
     ('metric', 'Point3R', True, (0.777, 17.1, 0.137, 94.7, 0.191, 73.8)),
     ('metric', 'TTT3R', True, (0.977, 24.5, 0.090, 94.2, 0.110, 89.1)),
 )
-_DEPTH_DATASETS = ('sintel', 'bonn', 'kitti')
+_DEPTH_PROTOCOLS = {'sintel': (50, 1), 'bonn': (110, 1), 'kitti': (110, 1)}
 
 # Third parties, public code: mean ATE over 1000 frames; 7-Scenes over 200 frames.
-_LONG: dict[tuple[str, str, int], tuple[Published, ...]] = {
-    ('pose', 'tum-dynamics', 1000): (
+_LONG: dict[tuple[str, str, int, int], tuple[Published, ...]] = {
+    ('pose', 'tum-dynamics', 1000, 1): (
         Published('CUT3R (third party)', True, {'ate': 0.166}),
         Published('TTT3R (third party)', True, {'ate': 0.103}),
     ),
-    ('pose', 'scannet', 1000): (
+    ('pose', 'scannet', 1000, 3): (
         Published('CUT3R (third party)', True, {'ate': 0.817}),
         Published('TTT3R (third party)', True, {'ate': 0.406}),
     ),
-    ('reconstruction', '7scenes', 200): (
+    ('reconstruction', '7scenes', 200, 2): (
         Published('CUT3R (third party)', True, {'accuracy': 0.092, 'completeness': 0.048}),
         Published('TTT3R (third party)', True, {'accuracy': 0.027, 'completeness': 0.023}),
     ),
 }
 
 
-def published(task: str, dataset: str, frames: int, short: int) -> list[Published]:
+def published(task: str, dataset: str, frames: int, stride: int) -> list[Published]:
     """
     Look up published rows.
 
     :param task: pose, depth or reconstruction
     :param dataset: name in `DATASETS`
     :param frames: N
-    :param short: N of the short protocol if it is the one that was run, else 0
+    :param stride: every how many frames of the recording one is used
     :return: rows for the same protocol; none where nothing is known
     """
-    if task == 'pose' and frames == short and dataset in _POSE_DATASETS:
-        first = 3 * _POSE_DATASETS.index(dataset)
+    if task == 'pose' and _POSE_PROTOCOLS.get(dataset) == (frames, stride):
+        first = 3 * list(_POSE_PROTOCOLS).index(dataset)
         return [
             Published(name, online, dict(zip(_POSE_VALUES, row[first : first + 3], strict=True)))
             for name, online, row in _POSE_ROWS
         ]
-    if task == 'depth' and frames == short and dataset in _DEPTH_DATASETS:
-        return _depth_rows(2 * _DEPTH_DATASETS.index(dataset))
-    return list(_LONG.get((task, dataset, frames), ()))
+    if task == 'depth' and _DEPTH_PROTOCOLS.get(dataset) == (frames, stride):
+        return _depth_rows(2 * list(_DEPTH_PROTOCOLS).index(dataset))
+    return list(_LONG.get((task, dataset, frames, stride), ()))
 
 
 def _depth_rows(first: int) -> list[Published]:

@@ -12,7 +12,7 @@ from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.evaluation.baselines import Baseline, constant_map, training_mean_map
 from ttt3r_ros.evaluation.batch import BatchReconstructor, can_batch
 from ttt3r_ros.evaluation.benchmark import Benchmark
-from ttt3r_ros.evaluation.datasets.dataset import Dataset
+from ttt3r_ros.evaluation.datasets.dataset import Dataset, camera_of
 from ttt3r_ros.evaluation.datasets.registry import choose_frames
 from ttt3r_ros.evaluation.reconstruction import ReconstructionScorer
 from ttt3r_ros.evaluation.results import Method
@@ -23,7 +23,7 @@ from ttt3r_ros.evaluation.scorers import (
     PoseScorer,
     Scorer,
 )
-from ttt3r_ros.io.frames import FrameList
+from ttt3r_ros.io.frames import Sequence
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.reconstructor import SHIPPED_WEIGHTS, Reconstructor, ReconstructorConfig
 
@@ -38,7 +38,7 @@ def make_benchmark(
     lengths: tuple[int, ...],
     start: int,
     stride: int,
-    source: str,
+    source: dict[str, str],
     depth_step: int = 1,
     calibrated: bool = False,
 ) -> Benchmark:
@@ -51,7 +51,7 @@ def make_benchmark(
     :param lengths: numbers of frames N after which to score
     :param start: first frame that is used
     :param stride: every how many frames one is used
-    :param source: where the recordings come from; results of another source are not taken up
+    :param source: where the recordings come from, by option; results of another are not taken up
     :param depth_step: depth is measured on every so manieth row and column
     :param calibrated: give the true intrinsics to the methods
     """
@@ -149,11 +149,11 @@ def _baseline(step: float, mean: bool) -> Baseline:
     return Baseline(step, depth if mean else constant_map(depth))
 
 
-def _scorer_factory(task: str, dataset: Dataset, step: int) -> Callable[[FrameList], list[Scorer]]:
+def _scorer_factory(task: str, dataset: Dataset, step: int) -> Callable[[Sequence], list[Scorer]]:
     def depth() -> list[Scorer]:
         return [DepthScorer(dataset.farthest, dataset.clip, step), DepthStrip()]
 
-    def make(frames: FrameList) -> list[Scorer]:
+    def make(frames: Sequence) -> list[Scorer]:
         if task == 'pose':
             return [PoseScorer()]
         if task == 'depth':
@@ -162,8 +162,6 @@ def _scorer_factory(task: str, dataset: Dataset, step: int) -> Callable[[FrameLi
             return [PoseScorer(), *depth()]
         if task == 'efficiency':
             return [EfficiencyScorer()]
-        if frames.intrinsics is None:
-            raise DatasetError(f'{frames.name} does not tell its camera, so has no true points')
-        return [ReconstructionScorer(frames.intrinsics)]
+        return [ReconstructionScorer(camera_of(frames))]  # without it there are no true points
 
     return make

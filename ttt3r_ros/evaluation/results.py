@@ -46,6 +46,7 @@ class Result:
     baseline: bool
     scores: list[Score] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    taken_up: bool = field(default=False, compare=False)  # from an earlier run
 
     def at(self, frames: int) -> Score | None:
         """Return the score after N frames, if there is one."""

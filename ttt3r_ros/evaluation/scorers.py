@@ -32,6 +32,7 @@ Arrays = dict[str, NDArray[Any]]
 _STRIP_WIDTH = 160  # pixels of the pictures kept for figures
 _STRIP_LENGTH = 16  # pictures kept
 _WARM_UP = 10  # frames
+_LEAST_POSES = 3  # fewer are aligned exactly, whatever they are
 
 
 class Estimate(Protocol):
@@ -97,6 +98,7 @@ class PoseScorer:
     def __init__(self) -> None:
         self._estimates: list[Transform] = []
         self._truths: list[Transform] = []
+        self._numbers: list[int] = []  # of the frames that have a true pose
         self._lost: list[bool] = []  # of those frames that the tracker of `pnp` has seen
 
     def add(self, frame: Frame, estimate: Estimate, seconds: float) -> None:
@@ -108,15 +110,21 @@ class PoseScorer:
         if frame.T_world_camera is not None:
             self._estimates.append(np.asarray(estimate.T_world_camera, dtype=np.float64))
             self._truths.append(frame.T_world_camera)
+            self._numbers.append(frame.index)
 
     def score(self) -> dict[str, float]:
         """Return errors in metres, degrees and percent, and the scale from estimate to truth."""
         if not self._truths:
             raise DatasetError('no frame has a true pose')
+        if len(self._truths) < _LEAST_POSES:
+            raise DatasetError(
+                f'{len(self._truths)} of the frames have a true pose; to align a trajectory, at '
+                f'least {_LEAST_POSES} must'
+            )
         estimate, truth = np.stack(self._estimates), np.stack(self._truths)
         if not np.isfinite(truth).all():
             raise DatasetError('a true pose is not finite: tracking was lost')
-        relative = relative_pose_error(estimate, truth)
+        relative = relative_pose_error(estimate, truth, numbers=self._numbers)
         ate = absolute_trajectory_error(estimate, truth)
         path = float(np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).sum())
         return {
@@ -129,6 +137,7 @@ class PoseScorer:
             'ate_se3': absolute_trajectory_error(estimate, truth, 'se3'),
             'scale': umeyama(estimate[:, :3, 3], truth[:, :3, 3], with_scale=True).scale,
             'path': path,
+            'poses': len(truth),
             'revisits': revisits(truth),
         }
 

@@ -57,7 +57,8 @@ def write_summary(
     :return: path of the Markdown page
     """
     write_csv(base.with_name(f'{base.name}.csv'), results)
-    write_json(base.with_name(f'{base.name}.json'), results, settings)
+    source = {'source': benchmark.settings['source']}
+    write_json(base.with_name(f'{base.name}.json'), results, settings | source)
     lines = [f'# {title}', '']
     lines += [f'- {name}: {value}' for name, value in settings.items()]
     lines += [f'- {_scored(results)}', '']

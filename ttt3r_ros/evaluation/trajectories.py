@@ -7,6 +7,7 @@ equal those of the tool `evo`, against which they are tested.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import math
 from typing import Literal, NamedTuple
 
@@ -19,6 +20,7 @@ from ttt3r_ros.geometry.se3 import Transform, inverse, rotation_angle
 Float = NDArray[np.float64]
 Alignment = Literal['sim3', 'se3', 'none']
 _REVISIT_LAG, _REVISIT_RADIUS, _REVISIT_ANGLE = 100, 0.5, math.radians(30)  # frames, metres
+_PIECE = 1 << 20  # pairs of frames that are compared at a time
 
 
 class Similarity(NamedTuple):
@@ -117,22 +119,27 @@ def absolute_trajectory_error(
 
 
 def relative_pose_error(
-    estimate: Transform, truth: Transform, alignment: Alignment = 'sim3', delta: int = 1
+    estimate: Transform,
+    truth: Transform,
+    alignment: Alignment = 'sim3',
+    numbers: Sequence[int] | None = None,
 ) -> RelativeError:
     """
-    Compute the RPE over all pairs (i, i + delta), after alignment of the whole trajectory.
+    Compute the RPE over all pairs of neighbouring frames, after alignment of the whole trajectory.
 
     :param estimate: `T_world_camera` [N, 4, 4]
     :param truth: the same frames' true poses [N, 4, 4]
     :param alignment: of the estimate to the truth
-    :param delta: distance of the two frames of a pair
+    :param numbers: of the frames in the recording, where some between have no pose [N]
     :return: root mean square of translation [m] and of rotation [rad]; NaN without a pair
     """
     moved = align(estimate, truth, alignment)
-    if len(moved) <= delta:
+    counted = np.arange(len(moved)) if numbers is None else np.asarray(numbers)
+    first = np.flatnonzero(np.diff(counted) == 1)
+    if not len(first):
         return RelativeError(float('nan'), float('nan'))
-    motion = inverse(moved[:-delta]) @ moved[delta:]
-    true_motion = inverse(truth[:-delta]) @ truth[delta:]
+    motion = inverse(moved[first]) @ moved[first + 1]
+    true_motion = inverse(truth[first]) @ truth[first + 1]
     error = inverse(true_motion) @ motion
     translation = np.sqrt(np.mean(np.sum(error[:, :3, 3] ** 2, axis=1)))
     return RelativeError(float(translation), float(np.sqrt(np.mean(rotation_angle(error) ** 2))))
@@ -164,7 +171,11 @@ def revisits(truth: Transform) -> float:
     later = np.arange(_REVISIT_LAG, len(truth))
     if not len(later):
         return float('nan')
-    near = np.linalg.norm(position[later, None] - position[None], axis=-1) < _REVISIT_RADIUS
-    same = forward[later] @ forward.T > math.cos(_REVISIT_ANGLE)
-    old = np.arange(len(truth))[None] <= later[:, None] - _REVISIT_LAG
-    return float((near & same & old).any(axis=1).mean())
+    seen = 0
+    for part in np.array_split(later, -(-len(later) * len(truth) // _PIECE)):
+        before = np.arange(part[-1] - _REVISIT_LAG + 1)
+        near = np.linalg.norm(position[part, None] - position[before], axis=-1) < _REVISIT_RADIUS
+        same = forward[part] @ forward[before].T > math.cos(_REVISIT_ANGLE)
+        old = before <= part[:, None] - _REVISIT_LAG
+        seen += int(np.count_nonzero((near & same & old).any(axis=1)))
+    return seen / len(later)

@@ -41,7 +41,9 @@ def find_kitti(root: Path) -> list[Recording]:
         if images is None:
             _logger.warning('%s has depth of %s but not its raw images', root, drive)
         else:
-            recordings.append(Recording(drive, partial(_open, drive, depth, images)))
+            recordings.append(
+                Recording(drive, partial(_open, drive, depth, images), (depth, images))
+            )
     if not recordings:
         raise DatasetError(
             f'{root} lacks val/<drive>/{inside} with <date>/<drive>/image_02/data beside it'

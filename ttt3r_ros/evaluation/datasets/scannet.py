@@ -31,9 +31,9 @@ def find_scannet(root: Path) -> list[Recording]:
     for folder in folders:
         sens = folder / f'{folder.name}.sens'
         if (folder / 'color').is_dir():
-            recordings.append(Recording(folder.name, partial(_open_exported, folder)))
+            recordings.append(Recording(folder.name, partial(_open_exported, folder), (folder,)))
         elif sens.is_file():
-            recordings.append(Recording(folder.name, partial(open_sens, sens)))
+            recordings.append(Recording(folder.name, partial(open_sens, sens), (sens,)))
     if not recordings:
         raise DatasetError(f'{base} has no scene with color/ and pose/, nor with a .sens file')
     return recordings

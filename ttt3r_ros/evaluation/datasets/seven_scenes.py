@@ -30,7 +30,8 @@ def find_seven_scenes(root: Path) -> list[Recording]:
     """List the 18 test recordings `<scene>/seq-NN`, as unpacked."""
     names = [f'{scene}/seq-{n:02d}' for scene, split in _TEST_SPLIT.items() for n in split]
     return [
-        Recording(name, partial(_open, path)) for name, path in find_folders(root, names).items()
+        Recording(name, partial(_open, path), (path,))
+        for name, path in find_folders(root, names).items()
     ]
 
 

@@ -32,7 +32,11 @@ def find_sintel(root: Path) -> list[Recording]:
     inner = root / 'training'
     base = inner if inner.is_dir() else root
     folders = find_folders(base / 'final', _SEQUENCES)
-    return [Recording(name, partial(_open, base, name)) for name in folders]
+    parts = [base / part for part in ('final', 'camdata_left', 'depth')]
+    return [
+        Recording(name, partial(_open, base, name), tuple(part / name for part in parts))
+        for name in folders
+    ]
 
 
 def _open(base: Path, name: str) -> FrameList:

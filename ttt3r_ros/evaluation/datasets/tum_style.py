@@ -27,7 +27,9 @@ def find_tum_dynamics(root: Path) -> list[Recording]:
     """List the eight freiburg3 sitting and walking recordings, as unpacked from the site."""
     folders = find_folders(root, _TUM_DYNAMICS)
     return [
-        Recording(name.removeprefix('rgbd_dataset_freiburg3_'), partial(_open_posed, path))
+        Recording(
+            name.removeprefix('rgbd_dataset_freiburg3_'), partial(_open_posed, path), (path,)
+        )
         for name, path in folders.items()
     ]
 
@@ -37,7 +39,7 @@ def find_bonn(root: Path) -> list[Recording]:
     inner = root / 'rgbd_bonn_dataset'
     folders = find_folders(inner if inner.is_dir() else root, _BONN, 'rgb')
     return [
-        Recording(name.removeprefix('rgbd_bonn_'), partial(_open_bonn, path))
+        Recording(name.removeprefix('rgbd_bonn_'), partial(_open_bonn, path), (path,))
         for name, path in folders.items()
     ]
 
