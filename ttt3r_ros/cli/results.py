@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttt3r_ros.cli.accuracy import Accuracy
-from ttt3r_ros.cli.folders import make_depth_folder
+from ttt3r_ros.cli.folders import make_depth_folder, make_results_folder
 from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
@@ -52,7 +52,7 @@ class Results:
     """
     Writes depth images at once; map, trajectory, intrinsics and picture in `finish`.
 
-    :param folder: made if it does not exist; files of earlier results are replaced
+    :param folder: made if it does not exist; earlier results are replaced from the first frame on
     :param config: of what is written
     :param shown: positions in the recording of the frames that the picture shows
     """
@@ -69,7 +69,7 @@ class Results:
         self._accuracy = Accuracy()
         self._lost, self._seconds = 0, 0.0
         self.left_out = 0
-        self._depth = make_depth_folder(folder)
+        self._depth: Path | None = None
 
     @property
     def count(self) -> int:
@@ -91,6 +91,9 @@ class Results:
         :param seconds: that it took
         """
         self._seconds += seconds
+        if self._depth is None:
+            make_results_folder(self._folder)
+            self._depth = make_depth_folder(self._folder)
         # Not the frame, which may hold its image.
         self._indices.append(frame.index)
         self._stamps.append(frame.stamp)
