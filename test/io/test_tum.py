@@ -1,3 +1,5 @@
+import re
+
 from made_up import gradient, save_png
 import numpy as np
 import pytest
@@ -66,16 +68,28 @@ def test_what_is_wrong_is_named(folder, name, text, message):
         open_sequence(folder)
 
 
-def test_poses_that_are_not_finite_are_none(folder, caplog):
+@pytest.mark.parametrize('column', [1, 7])
+def test_poses_that_are_not_finite_are_none(folder, caplog, column):
     lines = (folder / 'groundtruth.txt').read_text().splitlines()
     number = next(i for i, line in enumerate(lines) if line and not line.startswith('#'))
     known = sum(frame.T_world_camera is not None for frame in open_sequence(folder))
-    stamp, _, *rest = lines[number].split()
-    lines[number] = ' '.join([stamp, 'nan', *rest])
+    fields = lines[number].split()
+    fields[column] = 'nan'
+    lines[number] = ' '.join(fields)
     (folder / 'groundtruth.txt').write_text('\n'.join(lines))
     left = sum(frame.T_world_camera is not None for frame in open_sequence(folder))
     assert left == known - 1
     assert 'are not finite' in caplog.text
+
+
+def test_truth_of_another_time_is_told_of(folder, caplog):
+    for name in ('depth.txt', 'groundtruth.txt'):
+        text = (folder / name).read_text()
+        (folder / name).write_text(re.sub(r'(?m)^\d', r'7\g<0>', text))
+    sequence = open_sequence(folder)
+    assert (sequence.has_poses, sequence.has_depth) == (False, False)
+    for name, count in (('depth.txt', 3), ('groundtruth.txt', 2)):
+        assert f'{folder / name}: none of {count} lies within 0.02 s of an image' in caplog.text
 
 
 def test_real_recording(shared):

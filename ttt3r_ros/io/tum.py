@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-import logging
 from pathlib import Path
 import re
 
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
-from ttt3r_ros.io.association import associate
+from ttt3r_ros.io.association import pair_poses, pair_truth
 from ttt3r_ros.io.frames import DepthImage, Frame, FrameList
 from ttt3r_ros.io.images import image_size, load_depth, load_image
 
-_logger = logging.getLogger(__name__)
 _DEPTH_PER_METRE = 5000.0
 # The benchmark's own calibration of its three colour cameras; lens distortion (notable in the
 # first) is not part of it.
@@ -32,17 +30,20 @@ def read_tum_trajectory(path: Path) -> tuple[NDArray[np.float64], list[Transform
     """
     Read a trajectory in TUM's text format: `stamp tx ty tz qx qy qz qw`, `#` starts a comment.
 
-    :return: stamps in seconds [N]; N rigid motions [4, 4]
+    :return: stamps in seconds [N]; N rigid motions, NaN where a rotation is not finite [4, 4]
     :raises DatasetError: naming the line that is wrong
     """
     stamps, poses = [], []
     for number, fields in _rows(path):
         try:
             stamp, x, y, z, qx, qy, qz, qw = (float(field) for field in fields)
-            poses.append(from_translation_quat([x, y, z], [qw, qx, qy, qz]))
+            pose = np.full((4, 4), np.nan)
+            if np.isfinite([qx, qy, qz, qw]).all():
+                pose = from_translation_quat([x, y, z], [qw, qx, qy, qz])
         except ValueError as error:
             raise DatasetError(f'{path}:{number} is no "t tx ty tz qx qy qz qw"') from error
         stamps.append(stamp)
+        poses.append(pose)
     return np.array(stamps), poses
 
 
@@ -72,7 +73,7 @@ def _depth_loaders(folder: Path, stamps: list[float]) -> dict[int, partial[Depth
     depth_stamps, paths = _read_list(folder / 'depth.txt')
     return {
         index: partial(load_depth, paths[other], per_metre=_DEPTH_PER_METRE)
-        for index, other in associate(stamps, depth_stamps).items()
+        for index, other in pair_truth(f'{folder / "depth.txt"}', stamps, depth_stamps).items()
     }
 
 
@@ -80,14 +81,7 @@ def _poses(folder: Path, stamps: list[float]) -> dict[int, Transform]:
     if not (folder / 'groundtruth.txt').is_file():
         return {}
     pose_stamps, poses = read_tum_trajectory(folder / 'groundtruth.txt')
-    found = {index: poses[other] for index, other in associate(stamps, pose_stamps).items()}
-    known = {index: pose for index, pose in found.items() if np.isfinite(pose).all()}
-    if len(known) < len(found):
-        _logger.warning(
-            '%s: %d of %d poses are not finite: their images have none',
-            folder / 'groundtruth.txt', len(found) - len(known), len(found),
-        )  # fmt: skip
-    return known
+    return pair_poses(f'{folder / "groundtruth.txt"}', stamps, pose_stamps, poses)
 
 
 def _read_list(path: Path) -> tuple[list[float], list[Path]]:
