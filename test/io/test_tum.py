@@ -1,3 +1,4 @@
+from pathlib import Path
 import re
 
 from made_up import gradient, save_png
@@ -50,6 +51,28 @@ def test_camera_is_told_by_the_recording_s_name(folder):
     assert open_sequence(folder).intrinsics is None  # images of another size
     save_png(folder / 'rgb/a.png', gradient(1, 640, 480))
     assert open_sequence(folder).intrinsics.fx == 517.3
+
+
+@pytest.mark.parametrize('break_it', [Path.unlink, lambda path: path.write_bytes(b'')])
+def test_a_first_image_that_cannot_be_read_is_left_to_those_who_load_it(folder, break_it):
+    listed = (folder / 'rgb.txt').read_text()
+    (folder / 'rgb.txt').write_text(f'# freiburg2\n{listed}')
+    save_png(folder / 'rgb/b.png', gradient(1, 640, 480))
+    break_it(folder / 'rgb/a.png')
+    sequence = open_sequence(folder)
+    assert (len(sequence), sequence.intrinsics.fx) == (3, 520.9)
+    with pytest.raises(DatasetError, match=r'a\.png'):
+        sequence[0].image()
+
+
+def test_a_byte_order_mark_is_no_number(folder):
+    for name in ('rgb.txt', 'depth.txt', 'groundtruth.txt'):
+        lines = [line for line in (folder / name).read_text().splitlines() if line[0] != '#']
+        (folder / name).write_text('\n'.join(lines), encoding='utf-8-sig')
+    first = open_sequence(folder)[0]
+    assert first.stamp == 1.0
+    assert first.T_world_camera is not None
+    assert first.load_depth is not None
 
 
 @pytest.mark.parametrize(

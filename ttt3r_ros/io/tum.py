@@ -14,7 +14,7 @@ from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
 from ttt3r_ros.io.association import pair_poses, pair_truth
 from ttt3r_ros.io.frames import DepthImage, Frame, FrameList
-from ttt3r_ros.io.images import image_size, load_depth, load_image
+from ttt3r_ros.io.images import common_size, load_depth, load_image
 
 _DEPTH_PER_METRE = 5000.0
 # The benchmark's own calibration of its three colour cameras; lens distortion (notable in the
@@ -62,9 +62,9 @@ def open_tum(folder: Path) -> FrameList:
     ]
     if not frames:
         raise DatasetError(f'{folder / "rgb.txt"} lists no images')
-    if not images[0].is_file():
+    if not any(path.is_file() for path in images):
         raise DatasetError(f'{folder / "rgb.txt"} lists {images[0]}, which does not exist')
-    return FrameList(folder.name, frames, intrinsics=_camera(folder, images[0]))
+    return FrameList(folder.name, frames, intrinsics=_camera(folder, images))
 
 
 def _depth_loaders(folder: Path, stamps: list[float]) -> dict[int, partial[DepthImage]]:
@@ -103,15 +103,15 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding='utf-8')
+        return path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f'cannot read {path}: {error}') from error
 
 
-def _camera(folder: Path, image: Path) -> Intrinsics | None:
+def _camera(folder: Path, images: list[Path]) -> Intrinsics | None:
     """Tell the camera by the benchmark's name of the recording, which the lists' heads keep."""
     found = re.search(r'freiburg([123])', folder.name + _text(folder / 'rgb.txt')[:500])
     camera = _CAMERAS[found[1]] if found else None
-    if camera is None or image_size(image) != (camera.width, camera.height):
+    if camera is None or common_size(images) != (camera.width, camera.height):
         return None
     return camera
