@@ -133,6 +133,13 @@ def test_a_frame_whose_true_depth_cannot_be_read_is_kept(tmp_path, caplog):
     assert 'frame 1 is not compared with its depth: cannot read' in caplog.text
 
 
+def test_true_depth_of_another_size_is_told_of(tmp_path):
+    frames = list(wall_recording(3))
+    frames[1] = replace(frames[1], load_depth=lambda: np.ones((15, 20), np.float32))
+    lines, _ = reconstruct(FrameList('wall', frames), Simulation(), tmp_path, CONFIG)
+    assert lines[-1] == '1 true depth images have another size than their images'
+
+
 @pytest.mark.parametrize('end', [KeyboardInterrupt, DatasetError('the bag is damaged')])
 def test_an_early_end_leaves_the_results_so_far(tmp_path, caplog, end):
     class Interrupted(FrameList):

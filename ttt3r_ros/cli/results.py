@@ -68,6 +68,7 @@ class Results:
         self._last: ShownFrame | None = None
         self._accuracy = Accuracy()
         self._lost, self._seconds = 0, 0.0
+        self._unlike = 0  # frames whose true depth is not registered to the image
         self.left_out = 0
         self._depth: Path | None = None
 
@@ -111,6 +112,8 @@ class Results:
         if truth is not None and truth.shape == depth.shape:
             # A quarter of the pixels tells as much and costs a quarter of the time.
             self._accuracy.add_depth(depth[::2, ::2], truth[::2, ::2])
+        elif truth is not None:
+            self._unlike += 1
         self._accuracy.add_pose(view.T_world_camera, frame.T_world_camera)
         # The last one makes sure that there is something to show.
         shown = np.where(kept, view.depth, np.float32(np.nan))
@@ -138,6 +141,8 @@ class Results:
             f'{self._frames_in_words()}, {len(points)} points, {self._focal()}',
             *self._accuracy.lines(),
         ]
+        if self._unlike:
+            lines.append(f'{self._unlike} true depth images have another size than their images')
         if not len(points):
             lines.append('no point was kept: lower --min-confidence or raise --max-depth')
         true = self._accuracy.true_positions()
