@@ -15,6 +15,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Open a file for writing that takes its name only when it is complete.
 
     :param path: its folder must exist; a file of that name is replaced
+    :raises OSError: naming the file
     """
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
@@ -23,5 +24,9 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())  # the name must not come to the disk before the content
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):  # a full disk names none
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

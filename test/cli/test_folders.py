@@ -1,8 +1,15 @@
+from pathlib import Path
+
 import pytest
 from simulated import demo_arguments, wall_recording
 
 from ttt3r_ros.cli import demo
-from ttt3r_ros.cli.folders import make_depth_folder, make_room_for_bag, mark_bag
+from ttt3r_ros.cli.folders import (
+    make_results_folder,
+    make_room_for_bag,
+    mark_bag,
+    refuse_foreign,
+)
 from ttt3r_ros.cli.main import main
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.io.bag_writer import write_bag
@@ -45,10 +52,27 @@ def test_the_bag_of_an_earlier_demo_is_replaced_even_if_it_failed(tmp_path, monk
     assert not (tmp_path / 'new/bag').exists()
 
 
-def test_depth_images_of_another_origin_are_not_replaced(tmp_path):
-    theirs = tmp_path / 'depth/000007.png'
-    theirs.parent.mkdir()
+@pytest.mark.parametrize('command', ['reconstruct', 'demo'])
+@pytest.mark.parametrize(
+    'name', ['points.ply', 'trajectory.txt', 'depth/1.25.png', '1.25.PNG', 'intrinsics.json']
+)
+def test_files_of_another_origin_are_neither_replaced_nor_mixed_with_results(
+    tmp_path, capsys, command, name
+):
+    theirs = tmp_path / name
+    theirs.parent.mkdir(exist_ok=True)
     theirs.write_bytes(b'theirs')
-    with pytest.raises(DatasetError, match='not written by ttt3r reconstruct'):
-        make_depth_folder(tmp_path)
+    assert main([command, 'synthetic:1:1', '--out', str(tmp_path)]) == 1
+    named = tmp_path / Path(name).parts[0]
+    assert f'{named} was not written by ttt3r, so no results' in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob('*') if path.is_file()] == [theirs]
     assert theirs.read_bytes() == b'theirs'
+
+
+def test_results_may_stand_beside_other_files_and_replace_earlier_ones(tmp_path):
+    (tmp_path / 'log.txt').touch()
+    refuse_foreign(tmp_path)
+    refuse_foreign(tmp_path / 'new')
+    make_results_folder(tmp_path)
+    (tmp_path / 'points.ply').touch()
+    refuse_foreign(tmp_path)

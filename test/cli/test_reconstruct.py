@@ -32,7 +32,7 @@ def ply_points(path):
 def test_all_results_are_written(tmp_path):
     lines, _ = reconstruct(wall_recording(), Simulation(), tmp_path / 'deep/out', CONFIG)
     out = tmp_path / 'deep/out'
-    assert {entry.name for entry in out.iterdir()} == {
+    assert {entry.name for entry in out.glob('[!.]*')} == {
         'points.ply', 'trajectory.txt', 'depth', 'intrinsics.json', 'summary.png'
     }  # fmt: skip
     points, colors = ply_points(out / 'points.ply')
@@ -88,7 +88,15 @@ def test_depth_images_of_earlier_results_are_removed(tmp_path):
     for path in own:
         path.touch()
     reconstruct(wall_recording(1), Simulation(), tmp_path, CONFIG)
-    assert set(depth.glob('[!.]*')) == {depth / '000000.png'} | own
+    assert set(depth.iterdir()) == {depth / '000000.png'} | own
+
+
+def test_earlier_results_stay_where_no_frame_succeeds(tmp_path):
+    reconstruct(wall_recording(3), Simulation(), tmp_path, CONFIG)
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*.*') if path.is_file()}
+    with pytest.raises(DatasetError, match='no frame of wall'):
+        reconstruct(wall_recording(1), Simulation(refused={0}), tmp_path, CONFIG)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_unusable_frames_are_left_out_and_logged(tmp_path, caplog):
@@ -123,6 +131,13 @@ def test_a_frame_whose_true_depth_cannot_be_read_is_kept(tmp_path, caplog):
     assert lines[0].startswith('3 frames,')
     assert left_out == 0
     assert 'frame 1 is not compared with its depth: cannot read' in caplog.text
+
+
+def test_true_depth_of_another_size_is_told_of(tmp_path):
+    frames = list(wall_recording(3))
+    frames[1] = replace(frames[1], load_depth=lambda: np.ones((15, 20), np.float32))
+    lines, _ = reconstruct(FrameList('wall', frames), Simulation(), tmp_path, CONFIG)
+    assert lines[-1] == '1 true depth images have another size than their images'
 
 
 @pytest.mark.parametrize('end', [KeyboardInterrupt, DatasetError('the bag is damaged')])

@@ -4,10 +4,17 @@ from types import SimpleNamespace
 from made_up import depth_map, gradient, pose
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Writer
 
 from ttt3r_ros.errors import DatasetError
-from ttt3r_ros.io import bags
-from ttt3r_ros.io.bag_writer import DEPTH_TOPIC, IMAGE_TOPIC, POSE_TOPIC, write_bag
+from ttt3r_ros.io import bag_writer, bags
+from ttt3r_ros.io.bag_writer import (
+    DEPTH_TOPIC,
+    IMAGE_TOPIC,
+    INFO_TOPIC,
+    POSE_TOPIC,
+    write_bag,
+)
 from ttt3r_ros.io.sequence import open_sequence
 
 TRUTH = {'depth_topic': DEPTH_TOPIC, 'pose_topic': POSE_TOPIC}
@@ -165,3 +172,89 @@ def test_a_recording_from_zero_keeps_its_times(tmp_path, recording):
     write_bag(tmp_path / 'bag', frames)
     stamps = [frame.stamp for frame in open_sequence(tmp_path / 'bag')]
     assert stamps == [1e-9, *(i / 8 for i in range(1, 5))]
+
+
+@pytest.fixture
+def write_changed(tmp_path, recording, monkeypatch):
+    """Write the recording with each topic and message as a function returns them."""
+
+    def write(change, **options):
+        made = bag_writer._messages
+        monkeypatch.setattr(
+            bag_writer, '_messages', lambda *given: [change(*pair) for pair in made(*given)]
+        )
+        write_bag(tmp_path / 'bag', recording, camera=recording.intrinsics, **options)
+        return tmp_path / 'bag'
+
+    return write
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_depth_images_that_were_recorded_at_one_time_are_told_apart(
+    tmp_path, recording, monkeypatch, storage
+):
+    write = Writer.write
+    monkeypatch.setattr(
+        Writer, 'write', lambda self, topic, time, data: write(self, topic, time // 10**9, data)
+    )
+    write_bag(tmp_path / 'bag', recording, storage=storage)
+    for index, frame in enumerate(open_sequence(tmp_path / 'bag', **TRUTH)):
+        np.testing.assert_allclose(frame.depth(), depth_map(index), atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    ('part', 'values'),
+    [
+        ('orientation', {'x': 0.0, 'y': 0.0, 'z': 0.0, 'w': 0.0}),
+        ('orientation', {'w': np.nan}),
+        ('position', {'x': np.nan}),
+    ],
+)
+def test_poses_that_are_none_leave_the_others(write_changed, caplog, part, values):
+    def change(topic, message):
+        if topic != POSE_TOPIC or message.header.stamp.nanosec != 375_000_000:
+            return topic, message
+        changed = replace(getattr(message.pose, part), **values)
+        return topic, replace(message, pose=replace(message.pose, **{part: changed}))
+
+    frames = list(open_sequence(write_changed(change), **TRUTH))
+    assert [frame.T_world_camera is None for frame in frames] == [i == 3 for i in range(5)]
+    assert f'{POSE_TOPIC}: 1 of 5 poses are not finite: their images have none' in caplog.text
+
+
+def test_truth_of_another_time_is_told_of(write_changed, caplog):
+    def change(topic, message):
+        if topic in TRUTH.values():
+            stamp = replace(message.header.stamp, sec=7)
+            message = replace(message, header=replace(message.header, stamp=stamp))
+        return topic, message
+
+    sequence = open_sequence(write_changed(change), **TRUTH)
+    assert (sequence.has_poses, sequence.has_depth) == (False, False)
+    for topic in TRUTH.values():
+        assert f'{topic}: none of 5 lies within 0.02 s of an image' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('name', 'jpeg', 'focal'),
+    [
+        ('image_raw', False, 35.0),
+        ('image_rectangle', False, 35.0),
+        ('image_rect', False, 30.0),
+        ('image_rect_color/compressed', True, 30.0),
+    ],
+)
+def test_rectified_images_are_told_by_their_topic_and_their_camera_is_p(
+    write_changed, caplog, name, jpeg, focal
+):
+    def change(topic, message):
+        if topic.startswith(IMAGE_TOPIC):
+            return f'/camera/{name}', message
+        if topic == INFO_TOPIC:
+            p = np.array([30.0, 0, 18, 0, 0, 31, 15, 0, 0, 0, 1, 0])
+            message = replace(message, p=p, d=np.full(5, 0.1))
+        return topic, message
+
+    sequence = open_sequence(write_changed(change, jpeg=jpeg))
+    assert sequence.intrinsics.fx == focal
+    assert ('distortion is not corrected' in caplog.text) == (focal == 35.0)

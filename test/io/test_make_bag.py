@@ -30,3 +30,11 @@ def test_any_recording_becomes_a_bag(make_bag, tmp_path, capsys):
     assert make_bag(arguments) == 1  # it is there already
     assert make_bag([str(tmp_path / 'nowhere'), str(tmp_path / 'b')]) == 1
     assert 'nowhere does not exist' in capsys.readouterr().err
+
+
+def test_a_made_sequence_becomes_a_bag_with_its_truth(make_bag, tmp_path):
+    assert make_bag(['synthetic:3:3', str(tmp_path / 'bag'), '--stride', '2']) == 0
+    sequence = open_sequence(
+        tmp_path / 'bag', depth_topic='/camera/depth', pose_topic='/camera/pose'
+    )
+    assert (len(sequence), sequence.has_poses, sequence.has_depth) == (2, True, True)

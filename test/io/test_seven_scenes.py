@@ -45,6 +45,29 @@ def test_a_broken_matrix_is_named(folder, name):
         open_sequence(folder)
 
 
+@pytest.mark.parametrize('content', [b'', b'no image'])
+def test_a_first_image_that_cannot_be_read_is_left_to_those_who_load_it(folder, content):
+    images = sorted(folder.glob('*.color.png'))
+    images[0].write_bytes(content)
+    sequence = open_sequence(folder)
+    assert (len(sequence), sequence.intrinsics.width) == (4, 40)
+    with pytest.raises(DatasetError, match=images[0].name):
+        sequence[0].image()
+    for image in images:
+        image.write_bytes(content)
+    with pytest.raises(DatasetError, match=images[0].name):
+        open_sequence(folder)
+
+
+def test_a_byte_order_mark_is_no_number(folder):
+    for name in ('frame-000001.pose.txt', 'camera-intrinsics.txt'):
+        path = folder / name
+        path.write_text(path.read_text(), encoding='utf-8-sig')
+    sequence = open_sequence(folder)
+    assert sequence.intrinsics.fx == 35.0
+    np.testing.assert_allclose(sequence[1].T_world_camera, pose(1))
+
+
 def test_real_recording(shared):
     sequence = open_sequence(shared / 'data' / 'seven_scenes_seq')
     assert len(sequence) == 200

@@ -1,3 +1,6 @@
+from pathlib import Path
+import re
+
 from made_up import gradient, save_png
 import numpy as np
 import pytest
@@ -50,6 +53,28 @@ def test_camera_is_told_by_the_recording_s_name(folder):
     assert open_sequence(folder).intrinsics.fx == 517.3
 
 
+@pytest.mark.parametrize('break_it', [Path.unlink, lambda path: path.write_bytes(b'')])
+def test_a_first_image_that_cannot_be_read_is_left_to_those_who_load_it(folder, break_it):
+    listed = (folder / 'rgb.txt').read_text()
+    (folder / 'rgb.txt').write_text(f'# freiburg2\n{listed}')
+    save_png(folder / 'rgb/b.png', gradient(1, 640, 480))
+    break_it(folder / 'rgb/a.png')
+    sequence = open_sequence(folder)
+    assert (len(sequence), sequence.intrinsics.fx) == (3, 520.9)
+    with pytest.raises(DatasetError, match=r'a\.png'):
+        sequence[0].image()
+
+
+def test_a_byte_order_mark_is_no_number(folder):
+    for name in ('rgb.txt', 'depth.txt', 'groundtruth.txt'):
+        lines = [line for line in (folder / name).read_text().splitlines() if line[0] != '#']
+        (folder / name).write_text('\n'.join(lines), encoding='utf-8-sig')
+    first = open_sequence(folder)[0]
+    assert first.stamp == 1.0
+    assert first.T_world_camera is not None
+    assert first.load_depth is not None
+
+
 @pytest.mark.parametrize(
     ('name', 'text', 'message'),
     [
@@ -66,16 +91,28 @@ def test_what_is_wrong_is_named(folder, name, text, message):
         open_sequence(folder)
 
 
-def test_poses_that_are_not_finite_are_none(folder, caplog):
+@pytest.mark.parametrize('column', [1, 7])
+def test_poses_that_are_not_finite_are_none(folder, caplog, column):
     lines = (folder / 'groundtruth.txt').read_text().splitlines()
     number = next(i for i, line in enumerate(lines) if line and not line.startswith('#'))
     known = sum(frame.T_world_camera is not None for frame in open_sequence(folder))
-    stamp, _, *rest = lines[number].split()
-    lines[number] = ' '.join([stamp, 'nan', *rest])
+    fields = lines[number].split()
+    fields[column] = 'nan'
+    lines[number] = ' '.join(fields)
     (folder / 'groundtruth.txt').write_text('\n'.join(lines))
     left = sum(frame.T_world_camera is not None for frame in open_sequence(folder))
     assert left == known - 1
     assert 'are not finite' in caplog.text
+
+
+def test_truth_of_another_time_is_told_of(folder, caplog):
+    for name in ('depth.txt', 'groundtruth.txt'):
+        text = (folder / name).read_text()
+        (folder / name).write_text(re.sub(r'(?m)^\d', r'7\g<0>', text))
+    sequence = open_sequence(folder)
+    assert (sequence.has_poses, sequence.has_depth) == (False, False)
+    for name, count in (('depth.txt', 3), ('groundtruth.txt', 2)):
+        assert f'{folder / name}: none of {count} lies within 0.02 s of an image' in caplog.text
 
 
 def test_real_recording(shared):

@@ -40,7 +40,7 @@ def test_may_be_read_twice(clip):
     assert len(list(sequence)) == 12
 
 
-def test_cut_off_video_gives_what_it_has(tmp_path):
+def test_cut_off_video_gives_what_it_has_and_tells_how_much_that_is(tmp_path, caplog):
     path = tmp_path / 'clip.mkv'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10.0, (64, 48))
     for seed in range(12):
@@ -50,6 +50,7 @@ def test_cut_off_video_gives_what_it_has(tmp_path):
     path.write_bytes(data[: len(data) // 2])
     frames = list(open_sequence(path))
     assert 0 < len(frames) < 12
+    assert f'{len(frames)} of 12 frames could be decoded' in caplog.text
     for frame in frames:
         assert frame.image().shape == (48, 64, 3)
 

@@ -1,12 +1,17 @@
+import errno
 import json
+import os
 import struct
 
 import cv2
 from made_up import pose
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Writer
 
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.io.bag_writer import write_bag
 from ttt3r_ros.io.tum import read_tum_trajectory
 from ttt3r_ros.io.writers import write_depth_png, write_intrinsics, write_ply, write_tum
 
@@ -84,3 +89,26 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_tum(path, [1.0, 2.0], np.eye(4)[None])
     assert path.read_text() == 'old'
     assert [entry.name for entry in tmp_path.iterdir()] == ['t.txt']
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError) as nowhere:
+        write_tum(tmp_path / 'no/t.txt', [], np.empty((0, 4, 4)))
+    assert nowhere.value.filename == str(tmp_path / 'no/t.txt')
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match='No space left') as error:
+        write_tum(tmp_path / 't.txt', [], np.empty((0, 4, 4)))
+    assert error.value.filename == str(tmp_path / 't.txt')
+
+
+def test_a_bag_that_cannot_be_written_is_named(tmp_path, monkeypatch, recording):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Writer, 'write', full)
+    with pytest.raises(DatasetError, match=f'cannot write the bag {tmp_path}/bag: .*No space'):
+        write_bag(tmp_path / 'bag', recording)

@@ -15,7 +15,12 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from ttt3r_ros.cli.folders import make_room_for_bag, mark_bag
+from ttt3r_ros.cli.folders import (
+    make_results_folder,
+    make_room_for_bag,
+    mark_bag,
+    refuse_foreign,
+)
 from ttt3r_ros.cli.inputs import SYNTHETIC, add_input_arguments, open_input
 from ttt3r_ros.cli.outcome import read_outcome, write_outcome
 from ttt3r_ros.cli.processes import RosProcesses, find_free_domain
@@ -122,8 +127,9 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     sequence = open_input(arguments)
     bag = out / 'bag'
+    refuse_foreign(out)
     make_room_for_bag(bag, arguments.input)
-    out.mkdir(parents=True, exist_ok=True)
+    make_results_folder(out)
     try:
         with tempfile.TemporaryDirectory(prefix='ttt3r_demo_') as folder:
             traffic, left_out = _play(arguments, sequence, Path(folder), bag)

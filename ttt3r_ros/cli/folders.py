@@ -7,9 +7,11 @@ import re
 import shutil
 
 from ttt3r_ros.errors import DatasetError
+from ttt3r_ros.io.images import IMAGE_SUFFIXES
 
 _MARK = 'written_by_ttt3r_demo'  # a file in a bag that may be replaced
-_DEPTH_MARK = '.written_by_ttt3r'  # in a folder of depth images that may be replaced
+_RESULTS_MARK = '.written_by_ttt3r'  # a file in a folder whose results may be replaced
+_RESULTS = frozenset({'points.ply', 'trajectory.txt', 'intrinsics.json', 'summary.png', 'depth'})
 _DEPTH_IMAGE = re.compile(r'\d{6}\.png')
 
 
@@ -59,22 +61,35 @@ def refuse_recording(folder: Path, recording: str) -> None:
         )
 
 
-def make_depth_folder(folder: Path) -> Path:
+def refuse_foreign(folder: Path) -> None:
     """
-    Make the folder `depth` for images by number, and remove those of earlier results.
+    Refuse a folder for results that holds files which no earlier run has left there.
 
-    :raises DatasetError: if such images are there that are no results
+    So are images: a picture that came among them would be part of the next recording.
+
+    :raises DatasetError: naming the first such file
     """
+    if not folder.exists() or (folder / _RESULTS_MARK).is_file():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name in _RESULTS or path.suffix.lower() in IMAGE_SUFFIXES:
+            raise DatasetError(
+                f'{path} was not written by ttt3r, so no results are written to {folder}; '
+                'choose another --out'
+            )
+
+
+def make_results_folder(folder: Path) -> None:
+    """Make a folder, and mark it as one whose results the next run may replace."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _RESULTS_MARK).touch()
+
+
+def make_depth_folder(folder: Path) -> Path:
+    """Make the folder `depth` for images by number, and remove those of earlier results."""
     depth = folder / 'depth'
-    depth.mkdir(parents=True, exist_ok=True)
-    earlier = [path for path in depth.iterdir() if _DEPTH_IMAGE.fullmatch(path.name)]
-    mark = depth / _DEPTH_MARK
-    if earlier and not mark.is_file():
-        raise DatasetError(
-            f'{earlier[0]} was not written by ttt3r reconstruct, so it is not replaced; move '
-            f'{depth} away or choose another --out'
-        )
-    for path in earlier:
-        path.unlink()
-    mark.touch()
+    depth.mkdir(exist_ok=True)
+    for path in depth.iterdir():
+        if _DEPTH_IMAGE.fullmatch(path.name):
+            path.unlink()
     return depth

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ttt3r_ros.cli.folders import refuse_recording
+from ttt3r_ros.cli.folders import refuse_foreign, refuse_recording
 from ttt3r_ros.cli.inputs import add_input_arguments, open_input
 from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     sequence = open_input(arguments)
     refuse_recording(arguments.out, arguments.input)
+    refuse_foreign(arguments.out)
     choose_camera = camera_chooser(arguments.camera, sequence.intrinsics)
     changes = {}
     if not sequence.ordered and arguments.pose_source == 'auto':

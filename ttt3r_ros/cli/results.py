@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttt3r_ros.cli.accuracy import Accuracy
-from ttt3r_ros.cli.folders import make_depth_folder
+from ttt3r_ros.cli.folders import make_depth_folder, make_results_folder
 from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
@@ -52,7 +52,7 @@ class Results:
     """
     Writes depth images at once; map, trajectory, intrinsics and picture in `finish`.
 
-    :param folder: made if it does not exist; files of earlier results are replaced
+    :param folder: made if it does not exist; earlier results are replaced from the first frame on
     :param config: of what is written
     :param shown: positions in the recording of the frames that the picture shows
     """
@@ -68,8 +68,9 @@ class Results:
         self._last: ShownFrame | None = None
         self._accuracy = Accuracy()
         self._lost, self._seconds = 0, 0.0
+        self._unlike = 0  # frames whose true depth is not registered to the image
         self.left_out = 0
-        self._depth = make_depth_folder(folder)
+        self._depth: Path | None = None
 
     @property
     def count(self) -> int:
@@ -91,6 +92,9 @@ class Results:
         :param seconds: that it took
         """
         self._seconds += seconds
+        if self._depth is None:
+            make_results_folder(self._folder)
+            self._depth = make_depth_folder(self._folder)
         # Not the frame, which may hold its image.
         self._indices.append(frame.index)
         self._stamps.append(frame.stamp)
@@ -108,6 +112,8 @@ class Results:
         if truth is not None and truth.shape == depth.shape:
             # A quarter of the pixels tells as much and costs a quarter of the time.
             self._accuracy.add_depth(depth[::2, ::2], truth[::2, ::2])
+        elif truth is not None:
+            self._unlike += 1
         self._accuracy.add_pose(view.T_world_camera, frame.T_world_camera)
         # The last one makes sure that there is something to show.
         shown = np.where(kept, view.depth, np.float32(np.nan))
@@ -135,6 +141,8 @@ class Results:
             f'{self._frames_in_words()}, {len(points)} points, {self._focal()}',
             *self._accuracy.lines(),
         ]
+        if self._unlike:
+            lines.append(f'{self._unlike} true depth images have another size than their images')
         if not len(points):
             lines.append('no point was kept: lower --min-confidence or raise --max-depth')
         true = self._accuracy.true_positions()

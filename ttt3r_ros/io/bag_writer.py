@@ -50,7 +50,7 @@ def write_bag(
     :param camera: intrinsics of all images
     :return: number of frames
     :raises ValueError: if the storage is unknown
-    :raises DatasetError: if the path exists
+    :raises DatasetError: if the path exists or cannot be written
     """
     if storage not in STORAGES:
         raise ValueError(f'storage is {storage!r}; choose one of {", ".join(STORAGES)}')
@@ -66,7 +66,7 @@ def write_bag(
                     data = _STORES.serialize_cdr(message, kind)
                     writer.write(topics[topic], frame.nanoseconds, data)
                 count += 1
-    except WriterError as error:
+    except (WriterError, OSError) as error:
         raise DatasetError(f'cannot write the bag {path}: {error}') from error
     return count
 

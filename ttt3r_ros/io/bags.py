@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 import logging
 from pathlib import Path
+import re
 from typing import Any
 
+import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
@@ -17,7 +21,7 @@ from ttt3r_ros.errors import DatasetError, ImageError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.io import ros_messages
-from ttt3r_ros.io.association import associate
+from ttt3r_ros.io.association import pair_poses, pair_truth
 from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, Sequence
 
 BAG_SUFFIXES = frozenset({'.db3', '.mcap'})
@@ -29,6 +33,7 @@ POSE_TYPES = (
     'nav_msgs/msg/Odometry',
 )
 _INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+_RECTIFIED = re.compile(r'(^|/)image_rect(_[^/]*)?(/compressed)?$')  # as image_proc names them
 _logger = logging.getLogger(__name__)
 
 
@@ -50,7 +55,8 @@ class Bag(Sequence):
         self._path = _storage(path)
         self._depth_topic = depth_topic
         self._poses: dict[int, Transform] = {}
-        self._depth_times: dict[int, int] = {}
+        # time of recording [ns], and which of the messages that were recorded then
+        self._depth_times: dict[int, tuple[int, int]] = {}
         with _open(self._path) as reader:
             self._topic = topic or _only_image_topic(reader)
             images = _connection(reader, self._topic, IMAGE_TYPES)
@@ -82,20 +88,25 @@ class Bag(Sequence):
         if pose_topic:
             connection = _connection(reader, pose_topic, POSE_TYPES)
             other = _stamps(reader, connection)[0]
-            poses = [ros_messages.pose(message) for _, message in _messages(reader, connection)]
-            self._poses = {i: poses[j] for i, j in associate(stamps, other).items()}
+            poses = [_pose(message) for _, message in _messages(reader, connection)]
+            what = f'{self._path}: {pose_topic}'
+            self._poses = pair_poses(what, stamps, other, poses)
         if self._depth_topic:
             connection = _connection(reader, self._depth_topic, IMAGE_TYPES)
             other, times = _stamps(reader, connection)
-            self._depth_times = {i: times[j] for i, j in associate(stamps, other).items()}
+            what = f'{self._path}: {self._depth_topic}'
+            self._depth_times = {
+                i: (times[j], j - bisect_left(times, times[j]))
+                for i, j in pair_truth(what, stamps, other).items()
+            }
 
     def _depth_loader(self, reader: AnyReader, index: int) -> partial[DepthImage] | None:
         """Take the message out of the bag now, for it will be closed when the depth is asked."""
         if index not in self._depth_times:
             return None
-        time = self._depth_times[index]
+        time, place = self._depth_times[index]
         connection = _connection(reader, self._depth_topic, IMAGE_TYPES)
-        _, message = next(_messages(reader, connection, time))
+        _, message = next(islice(_messages(reader, connection, time), place, None))
         return partial(self._depth, message, index)
 
     def _image(self, message: Any, index: int) -> ColorImage:
@@ -183,6 +194,14 @@ def _stamps(reader: AnyReader, connection: Connection) -> tuple[list[float], lis
     return stamps, times
 
 
+def _pose(message: Any) -> Transform:
+    """Read a pose, NaN where its quaternion is none [4, 4]."""
+    try:
+        return ros_messages.pose(message)
+    except ValueError:
+        return np.full((4, 4), np.nan)
+
+
 def _connection(reader: AnyReader, topic: str, types: tuple[str, ...]) -> Connection:
     for connection in reader.connections:
         if connection.topic in (topic, f'/{topic}'):
@@ -213,15 +232,20 @@ def _is_depth(reader: AnyReader, connection: Connection) -> bool:
 
 
 def _camera(reader: AnyReader, topic: str) -> Intrinsics | None:
-    """Read the CameraInfo that stands beside the images, by image_transport's convention."""
+    """
+    Read the CameraInfo that stands beside the images, by image_transport's convention.
+
+    It is that of the raw images, and beside those that are rectified the same (image_proc).
+    """
+    rectified = _RECTIFIED.search(topic) is not None
     parts = topic.split('/')
     names = {'/'.join([*parts[:-1], 'camera_info']), '/'.join([*parts[:-2], 'camera_info'])}
     for connection in reader.connections:
         if connection.topic in names and connection.msgtype == _INFO_TYPE:
             for _, message in _messages(reader, connection):
-                if any(message.d):
+                if any(message.d) and not rectified:
                     _logger.warning('%s: lens distortion is not corrected', connection.topic)
-                return ros_messages.intrinsics(message)
+                return ros_messages.intrinsics(message, rectified=rectified)
     return None
 
 

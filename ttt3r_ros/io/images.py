@@ -95,6 +95,22 @@ def image_size(path: Path) -> tuple[int, int]:
     return (height, width) if rotated else (width, height)
 
 
+def common_size(paths: ListLike[Path]) -> tuple[int, int]:
+    """
+    Return width and height of the first image that can be read, as the others of a camera have.
+
+    :raises DatasetError: if none is an image, naming the first
+    """
+    error: DatasetError | None = None
+    for path in paths:
+        size = _size_or_error(path)
+        if not isinstance(size, DatasetError):
+            return size
+        error = error or size
+    assert error is not None, 'no paths'
+    raise error
+
+
 def list_images(folder: Path) -> list[Path]:
     """List the image files of a folder in natural order."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]

@@ -112,10 +112,15 @@ def pose(message: Any) -> Transform:
     return from_translation_quat([position.x, position.y, position.z], [q.w, q.x, q.y, q.z])
 
 
-def intrinsics(message: Any) -> Intrinsics | None:
-    """Read the pinhole of a CameraInfo; none if the camera is not calibrated."""
-    fx, _, cx, _, fy, cy, *_ = (float(value) for value in message.k)
-    if fx <= 0 or fy <= 0:
+def intrinsics(message: Any, *, rectified: bool = False) -> Intrinsics | None:
+    """
+    Read the pinhole of a CameraInfo; none if the camera is not calibrated.
+
+    :param rectified: of the images after rectification, which P describes, not of the raw ones
+    """
+    matrix = np.asarray(message.p if rectified else message.k, dtype=np.float64).reshape(3, -1)
+    fx, fy, cx, cy = matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+    if not (np.isfinite(matrix).all() and fx > 0 and fy > 0):
         return None
     return Intrinsics(message.width, message.height, fx, fy, cx, cy)
 

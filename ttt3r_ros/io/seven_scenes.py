@@ -12,7 +12,7 @@ from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.io.frames import Frame, FrameList
-from ttt3r_ros.io.images import FRAME_RATE, image_size, list_images, load_depth, load_image
+from ttt3r_ros.io.images import FRAME_RATE, common_size, list_images, load_depth, load_image
 
 _COLOR = '.color'
 
@@ -33,7 +33,7 @@ def open_seven_scenes(folder: Path) -> FrameList:
     if not images:
         raise DatasetError(f'{folder} has no frame-NNNNNN.color images')
     frames = [_frame(index, path) for index, path in enumerate(images)]
-    return FrameList(folder.name, frames, intrinsics=_intrinsics(folder, images[0]))
+    return FrameList(folder.name, frames, intrinsics=_intrinsics(folder, images))
 
 
 def _frame(index: int, image: Path) -> Frame:
@@ -54,17 +54,17 @@ def _read_pose(path: Path) -> Transform | None:
     return pose if np.isfinite(pose).all() else None
 
 
-def _intrinsics(folder: Path, image: Path) -> Intrinsics | None:
+def _intrinsics(folder: Path, images: list[Path]) -> Intrinsics | None:
     path = folder / 'camera-intrinsics.txt'
     if not path.is_file():
         return None
     (fx, _, cx), (_, fy, cy), _ = _read_matrix(path, 3).tolist()
-    return Intrinsics(*image_size(image), fx, fy, cx, cy)
+    return Intrinsics(*common_size(images), fx, fy, cx, cy)
 
 
 def _read_matrix(path: Path, size: int) -> NDArray[np.float64]:
     try:
-        values = np.array(path.read_text(encoding='utf-8').split(), dtype=np.float64)
+        values = np.array(path.read_text(encoding='utf-8-sig').split(), dtype=np.float64)
         return values.reshape(size, size)
     except (OSError, ValueError) as error:
         raise DatasetError(f'{path} is no {size}x{size} matrix: {error}') from error

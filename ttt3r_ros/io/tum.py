@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-import logging
 from pathlib import Path
 import re
 
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
-from ttt3r_ros.io.association import associate
+from ttt3r_ros.io.association import pair_poses, pair_truth
 from ttt3r_ros.io.frames import DepthImage, Frame, FrameList
-from ttt3r_ros.io.images import image_size, load_depth, load_image
+from ttt3r_ros.io.images import common_size, load_depth, load_image
 
-_logger = logging.getLogger(__name__)
 _DEPTH_PER_METRE = 5000.0
 # The benchmark's own calibration of its three colour cameras; lens distortion (notable in the
 # first) is not part of it.
@@ -32,17 +30,20 @@ def read_tum_trajectory(path: Path) -> tuple[NDArray[np.float64], list[Transform
     """
     Read a trajectory in TUM's text format: `stamp tx ty tz qx qy qz qw`, `#` starts a comment.
 
-    :return: stamps in seconds [N]; N rigid motions [4, 4]
+    :return: stamps in seconds [N]; N rigid motions, NaN where a rotation is not finite [4, 4]
     :raises DatasetError: naming the line that is wrong
     """
     stamps, poses = [], []
     for number, fields in _rows(path):
         try:
             stamp, x, y, z, qx, qy, qz, qw = (float(field) for field in fields)
-            poses.append(from_translation_quat([x, y, z], [qw, qx, qy, qz]))
+            pose = np.full((4, 4), np.nan)
+            if np.isfinite([qx, qy, qz, qw]).all():
+                pose = from_translation_quat([x, y, z], [qw, qx, qy, qz])
         except ValueError as error:
             raise DatasetError(f'{path}:{number} is no "t tx ty tz qx qy qz qw"') from error
         stamps.append(stamp)
+        poses.append(pose)
     return np.array(stamps), poses
 
 
@@ -61,9 +62,9 @@ def open_tum(folder: Path) -> FrameList:
     ]
     if not frames:
         raise DatasetError(f'{folder / "rgb.txt"} lists no images')
-    if not images[0].is_file():
+    if not any(path.is_file() for path in images):
         raise DatasetError(f'{folder / "rgb.txt"} lists {images[0]}, which does not exist')
-    return FrameList(folder.name, frames, intrinsics=_camera(folder, images[0]))
+    return FrameList(folder.name, frames, intrinsics=_camera(folder, images))
 
 
 def _depth_loaders(folder: Path, stamps: list[float]) -> dict[int, partial[DepthImage]]:
@@ -72,7 +73,7 @@ def _depth_loaders(folder: Path, stamps: list[float]) -> dict[int, partial[Depth
     depth_stamps, paths = _read_list(folder / 'depth.txt')
     return {
         index: partial(load_depth, paths[other], per_metre=_DEPTH_PER_METRE)
-        for index, other in associate(stamps, depth_stamps).items()
+        for index, other in pair_truth(f'{folder / "depth.txt"}', stamps, depth_stamps).items()
     }
 
 
@@ -80,14 +81,7 @@ def _poses(folder: Path, stamps: list[float]) -> dict[int, Transform]:
     if not (folder / 'groundtruth.txt').is_file():
         return {}
     pose_stamps, poses = read_tum_trajectory(folder / 'groundtruth.txt')
-    found = {index: poses[other] for index, other in associate(stamps, pose_stamps).items()}
-    known = {index: pose for index, pose in found.items() if np.isfinite(pose).all()}
-    if len(known) < len(found):
-        _logger.warning(
-            '%s: %d of %d poses are not finite: their images have none',
-            folder / 'groundtruth.txt', len(found) - len(known), len(found),
-        )  # fmt: skip
-    return known
+    return pair_poses(f'{folder / "groundtruth.txt"}', stamps, pose_stamps, poses)
 
 
 def _read_list(path: Path) -> tuple[list[float], list[Path]]:
@@ -109,15 +103,15 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding='utf-8')
+        return path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f'cannot read {path}: {error}') from error
 
 
-def _camera(folder: Path, image: Path) -> Intrinsics | None:
+def _camera(folder: Path, images: list[Path]) -> Intrinsics | None:
     """Tell the camera by the benchmark's name of the recording, which the lists' heads keep."""
     found = re.search(r'freiburg([123])', folder.name + _text(folder / 'rgb.txt')[:500])
     camera = _CAMERAS[found[1]] if found else None
-    if camera is None or image_size(image) != (camera.width, camera.height):
+    if camera is None or common_size(images) != (camera.width, camera.height):
         return None
     return camera
