@@ -175,17 +175,23 @@ class FocalMemory:
         :param camera: as estimated from one image, of the input image
         :param learn: whether that image counts; before the first, the focal length stays as it is
         """
-        width, height, focal = camera.width, camera.height, math.sqrt(camera.fx * camera.fy)
-        longest = max(width, height)
+        camera = _as_made(camera)
+        longest = max(camera.width, camera.height)
         if self._last is None or not camera.has_shape_of(self._last):
             if not learn:
-                return Intrinsics.centred(width, height, focal)
+                return camera
             self._log_focals.clear()
         if learn:
             self._last = camera
-            self._log_focals.append(math.log(focal / longest))
+            self._log_focals.append(float(np.log(camera.fx / longest)))
         focal = longest * float(np.exp(np.median(self._log_focals)))
-        return Intrinsics.centred(width, height, focal)
+        return replace(camera, fx=focal, fy=focal * camera.fy / camera.fx)
+
+
+def _as_made(camera: Intrinsics) -> Intrinsics:
+    """Return a camera with square pixels and the principal point in the middle."""
+    focal = camera.fx * math.sqrt(camera.fy / camera.fx)  # of equal ones exactly the same
+    return Intrinsics.centred(camera.width, camera.height, focal)
 
 
 def depth_factor(known: Intrinsics, thought: float) -> np.float32:
