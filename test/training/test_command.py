@@ -38,6 +38,7 @@ def command(monkeypatch: pytest.MonkeyPatch, run: Path, *options: str) -> None:
         (['--seed', '64'], '--seed is 64; choose 0 to 63'),
         (['--seed', '-1'], '--seed is -1; choose 0 to 63'),
         (['--faster', '-1'], 'faster is -1.0; it must be at least 0'),
+        (['--faster', 'nan'], 'faster is nan; it must be finite'),
         (['--film-new', '0'], 'new is 0; it must be at least 1'),
         (['--device', 'tpu'], "device is 'tpu'"),
         (['--trunk', 'none.safetensors'], 'none.safetensors: no such weights file'),

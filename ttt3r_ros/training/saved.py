@@ -93,7 +93,7 @@ def refuse_others(folder: Path, kept: Mapping[str, Any], given: Mapping[str, Any
     :raises ValueError: naming the first setting that is another
     """
     for name, value in given.items():
-        if kept.get(name, value) != value:
+        if name in kept and kept[name] != value:
             raise ValueError(
                 f'{folder} was begun with {name} {kept[name]}, not {value}; '
                 'leave that out, or choose another folder'
