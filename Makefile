@@ -15,9 +15,16 @@ RESULTS ?=
 RUN ?= training_runs/small
 PROCESSES ?= 1
 START_FROM ?=
+TRAIN_OPTIONS ?=
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
 quoted = '$(subst ','\'',$(1))'
+
+ifneq ($(filter cuda%,$(DEVICE)),)
+ifeq ($(TORCH),cpu)
+$(error DEVICE=$(DEVICE) needs a build of PyTorch for it: add TORCH=cu126, or another of docs/installation.md)
+endif
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo report test test-system test-jazzy test-full bench soak fuzz mutate train lint environment test-environment lock
@@ -44,7 +51,7 @@ test-jazzy:  ## Run all tests but the full-size ones on ROS 2 Jazzy's wheels, in
 test-full: test-environment  ## Test the network at full size
 	@$(BIN)/python -m pytest -m full
 
-bench: environment  ## Measure speed; SECTIONS=all with the full model, DEVICE=cuda on a GPU
+bench: environment  ## Measure speed; SECTIONS=all with the full model, on a GPU with DEVICE=cuda TORCH=cu126
 	@$(BIN)/python tools/bench.py $(SECTIONS) --device $(DEVICE)
 
 soak: environment  ## Run the real node for MINUTES with listeners that come and go; 1 if it grows
@@ -54,10 +61,11 @@ fuzz: test-environment  ## Fuzz each reader of foreign data with CASES cases (ne
 	@for target in $$(ls test/fuzz/corpus); do nice -n 10 $(BIN)/python tools/fuzz.py run $$target $(CASES) || exit 1; done
 
 mutate: test-environment  ## Take each promise out of the node and see a test fail; goes on with RESULTS=FILE
-	@$(BIN)/python tools/mutate.py --check-clean $(if $(RESULTS),--results $(RESULTS))
+	@$(BIN)/python tools/mutate.py --check-clean $(if $(RESULTS),--results $(call quoted,$(RESULTS)))
 
-train: environment  ## Train the small model in RUN, from START_FROM or from nothing, by PROCESSES or on a GPU (DEVICE=cuda); resumes
-	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(RUN) --device $(DEVICE) --processes $(PROCESSES) $(if $(START_FROM),--start-from $(START_FROM))
+train: environment  ## Train the small model in RUN, from START_FROM or from nothing, by PROCESSES or on a GPU (DEVICE=cuda TORCH=cu126), with TRAIN_OPTIONS; resumes
+	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(call quoted,$(RUN)) --device $(DEVICE) --processes $(PROCESSES) \
+		$(if $(START_FROM),--start-from $(call quoted,$(START_FROM))) $(TRAIN_OPTIONS)
 
 lint: test-environment  ## Check style and types only
 	@$(BIN)/ruff check .

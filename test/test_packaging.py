@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -146,12 +147,38 @@ def test_contract_names_tests_that_exist_and_all_of_the_system_tests():
     ],
 )
 def test_make_demo_takes_names_with_spaces(tmp_path, variables, words):
-    command = tmp_path / 'bin/ttt3r'
+    done = make(tmp_path, 'ttt3r', 'demo', *variables)
+    assert done.stdout.splitlines() == ['demo', *words]
+
+
+def make(folder, program, *arguments):
+    """Run make with an environment that has nothing but a program that prints its arguments."""
+    command = folder / 'bin' / program
     command.parent.mkdir()
     command.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     command.chmod(0o755)
-    make = ['make', '--no-print-directory', 'demo', 'SET_UP=true', f'VENV={tmp_path}']
-    done = subprocess.run(
-        [*make, *variables], cwd=ROOT, capture_output=True, text=True, check=True
+    return subprocess.run(
+        ['make', '--no-print-directory', *arguments, 'SET_UP=true', f'VENV={folder}'],
+        cwd=ROOT,
+        env={'PATH': os.environ['PATH']},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.stdout.splitlines() == ['demo', *words]
+
+
+def test_make_train_takes_names_with_spaces_and_other_options(tmp_path):
+    variables = ['RUN=my run', "START_FROM=the 'best'", 'TRAIN_OPTIONS=--seed 7 --minutes 5']
+    words = make(tmp_path, 'python', 'train', *variables).stdout.splitlines()
+    assert words[2:4] == ['--run', 'my run']
+    assert words[-6:] == ['--start-from', "the 'best'", '--seed', '7', '--minutes', '5']
+
+
+@pytest.mark.parametrize(
+    ('variables', 'status'),
+    [(['DEVICE=cuda'], 2), (['DEVICE=cuda:1'], 2), (['DEVICE=cuda', 'TORCH=cu126'], 0), ([], 0)],
+)
+def test_make_for_a_gpu_does_not_install_pytorch_for_processors(tmp_path, variables, status):
+    done = make(tmp_path, 'python', 'bench', *variables)
+    assert done.returncode == status
+    assert ('needs a build of PyTorch for it: add TORCH=cu126' in done.stderr) == (status == 2)

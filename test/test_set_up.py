@@ -119,6 +119,19 @@ def test_a_foreign_environment_is_left_alone(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'status', 'said'),
+    [(['--help'], 0, 'ros_overlay'), ([], 2, 'required: folder'), (['no'], 2, 'no does not hold')],
+)
+def test_the_overlay_tool_touches_nothing_unasked(monkeypatch, capsys, arguments, status, said):
+    monkeypatch.setattr(sys, 'argv', ['build_overlay.py', *arguments])
+    monkeypatch.setattr(sys, 'prefix', '/nowhere')
+    with pytest.raises(SystemExit) as ended:
+        build_overlay.main()
+    assert ended.value.code == status
+    assert said in ''.join(capsys.readouterr())
+
+
 def test_paths_of_the_build_machine_are_replaced():
     text = (
         'a "/opt/python/cp311-cp311/include/python3.11" '

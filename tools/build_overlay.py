@@ -1,11 +1,12 @@
 """
 Build and install the ROS packages that have no wheels, into the environment this runs in.
 
-The argument is the folder that holds them. The environment has the ROS 2 wheels and CMake.
+The environment has the ROS 2 wheels and CMake.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 import re
@@ -21,14 +22,19 @@ PYTHON_PACKAGES = ('tf2_ros', 'sensor_msgs_py')
 
 def main() -> int:
     """Build in a copy, so that nothing is left in the source folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', type=Path, help='that holds them: ros_overlay')
+    folder: Path = parser.parse_args().folder
+    if not (folder / MESSAGES).is_dir():
+        parser.error(f'{folder} does not hold {MESSAGES}')
     environment = Path(sys.prefix)
     for path in environment.glob('share/*/cmake/*.cmake'):
         text = path.read_text()
         if '/opt/python/' in text:
             path.write_text(relocate(text))
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / 'source'
-        shutil.copytree(sys.argv[1], source)
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place) / 'source'
+        shutil.copytree(folder, source)
         for command in (*cmake_commands(source / MESSAGES, environment), pip_command(source)):
             done = subprocess.run(
                 command,

@@ -8,7 +8,8 @@ A test that passes all the same does not test the promise: the mutation has surv
 
 The mutations are in `test/system/mutations.toml`: the promise, the file, a text that is in it
 once, what to put there instead, and the names of the tests of which one must fail. Exit status 1
-if a mutation survives, if it cannot be tried, or if its tests fail without it.
+if a mutation survives, if it cannot be tried (its tests are skipped, or what it leaves is no
+program), or if its tests fail without it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 _SHARED = 'shared'  # recordings and goldens, beside the repository
-_BAD = {'SURVIVED', 'NOT TRIED', 'NOT CLEAN'}
+_BAD = {'SURVIVED', 'NOT TRIED', 'NOT CLEAN', 'skipped'}
+_NO_PROGRAM = ('SyntaxError', 'IndentationError', 'NameError', 'UnboundLocalError')
+_TRACEBACK = re.compile(r'^Traceback \(most recent call last\):$', re.MULTILINE)
+_ASSERTED = re.compile(r'failed on (setup|teardown) with "(AssertionError|assert |Failed:)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +181,8 @@ def run_tests(copy: Path, tests: Sequence[str], limit: float, patience: float) -
         return Outcome('timed out', f'killed after {limit:g} s', seconds)
     last = (output.strip().splitlines() or ['it says nothing'])[-1]
     if is_program:
-        return Outcome('failed' if status == 1 else 'passed', last, seconds)
+        crashed = status not in (0, 1) or _TRACEBACK.search(output)
+        return Outcome('broken' if crashed else ('passed', 'failed')[status], last, seconds)
     if status not in (0, 1) or not report.exists():
         return Outcome('broken', last, seconds)
     return Outcome(*judge(report), seconds)
@@ -220,16 +225,25 @@ def run(
 
 
 def judge(report: Path) -> tuple[str, str]:
-    """Return the result of a run of pytest, and what the first failing test says."""
-    cases = list(ElementTree.parse(report).iter('testcase'))
-    if all(case.find('skipped') is not None for case in cases):
-        return 'skipped', 'all tests are skipped'
-    for case in cases:
-        for kind in ('failure', 'error'):
-            if (found := case.find(kind)) is not None:
-                said = ' '.join(found.get('message', '').split())
-                return 'failed', f'{case.get("name")}: {said}'[:240]
-    return 'passed', ''
+    """
+    Return the result of a run of pytest, and what the first test says that did not pass.
+
+    What a fixture asserts counts as its test; other errors, and a program that is none, do not.
+    """
+    rest = 'passed', ''
+    for case in ElementTree.parse(report).iter('testcase'):
+        for kind in ('failure', 'error', 'skipped'):
+            if (found := case.find(kind)) is None or found.get('type') == 'pytest.xfail':
+                continue
+            said = found.get('message', '')
+            told = f'{case.get("name")}: {" ".join(said.split())}'[:240]
+            if kind == 'skipped':
+                rest = 'skipped', told
+            elif said.startswith(_NO_PROGRAM) or (kind == 'error' and not _ASSERTED.match(said)):
+                return 'broken', told
+            else:
+                return 'failed', told
+    return rest
 
 
 def find_failing(root: Path, mutations: Sequence[Mutation], patience: float) -> dict[str, str]:
@@ -262,6 +276,21 @@ def find_failing(root: Path, mutations: Sequence[Mutation], patience: float) -> 
     }
 
 
+def check_import(copy: Path, file: str, patience: float) -> None:
+    """
+    Import a file of the package: tests that fail because it cannot be imported show nothing.
+
+    :raises ValueError: that is so
+    """
+    path = copy / file
+    if path.name == '__main__.py' or not (path.parent / '__init__.py').exists():
+        return
+    module = '.'.join(Path(file).with_suffix('').parts)
+    status, output, _ = run(copy, [sys.executable, '-c', f'import {module}'], 60.0, patience)
+    if status != 0:
+        raise ValueError(f'{file} cannot be imported: {(output.splitlines() or [""])[-1]}')
+
+
 def try_mutation(root: Path, mutation: Mutation, limit: float, patience: float) -> Outcome:
     """Run the tests of a mutation on a copy that has it."""
     with copied(root) as copy:
@@ -269,6 +298,8 @@ def try_mutation(root: Path, mutation: Mutation, limit: float, patience: float) 
         try:
             path.write_text(mutation.apply(path.read_text(encoding='utf-8')), encoding='utf-8')
             outcome = run_tests(copy, mutation.tests, mutation.limit or limit, patience)
+            if outcome.result == 'failed':
+                check_import(copy, mutation.file, patience)
         except (ValueError, OSError) as error:
             return Outcome('NOT TRIED', str(error), 0.0)
     names = {'passed': 'SURVIVED', 'failed': 'detected', 'broken': 'NOT TRIED'}

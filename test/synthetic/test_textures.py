@@ -5,6 +5,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.synthetic import arrays as a
 from ttt3r_ros.synthetic.atlas import load_atlas, make_atlas, mip_levels
 from ttt3r_ros.synthetic.materials import Materials
@@ -68,6 +69,25 @@ def test_missing_photographs_are_said(tmp_path: Path, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         assert load_atlas(tmp_path / 'none.npz').groups == {}
     assert 'procedural alone' in caplog.text
+
+
+def test_photographs_that_were_asked_for_and_are_missing_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('TTT3R_TEXTURES', f'{tmp_path}//none.npz')
+    load_atlas.cache_clear()
+    with pytest.raises(DatasetError, match=r'none.npz: no such file of textures'):
+        load_atlas()
+    monkeypatch.setenv('TTT3R_TEXTURES', '/dev/null')
+    assert load_atlas().groups == {}
+
+
+@pytest.mark.parametrize('content', [b'', b'not an archive', b'PK\x03\x04'])
+def test_a_file_without_photographs_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / 'textures.npz'
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r'textures.npz holds no textures'):
+        load_atlas(path)
 
 
 def test_photographs_are_read_back(tmp_path: Path) -> None:

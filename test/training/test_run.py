@@ -8,6 +8,7 @@ import pytest
 from safetensors import safe_open
 import torch
 
+from ttt3r_ros.errors import CheckpointError
 from ttt3r_ros.model.checkpoint import load_network, save_safetensors
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.mobile import MobileStem
@@ -17,6 +18,7 @@ from ttt3r_ros.training.batches import _mix_colours, train_batch
 from ttt3r_ros.training.curves import draw_curves
 from ttt3r_ros.training.initialise import new_network
 from ttt3r_ros.training.run import TrainingRun, train
+from ttt3r_ros.training.saved import settings_of_run
 from ttt3r_ros.training.settings import CURRICULUM, Phase, TrainingSettings, phase_at
 from ttt3r_ros.training.unroll import unroll
 from ttt3r_ros.training.validation import HeldOut
@@ -198,7 +200,12 @@ def test_validation_scores_and_curves_are_drawn(tmp_path: Path) -> None:
     assert figures['position_share'] > 0.2
     assert 0 < figures['ate_share'] < 2
     log = tmp_path / 'log.jsonl'
-    line = {'frames': 1000, 'error': 0.4, **{f'held_out_{k}': v for k, v in figures.items()}}
+    line = {
+        'step': 1,
+        'frames': 1000,
+        'error': 0.4,
+        **{f'held_out_{k}': v for k, v in figures.items()},
+    }
     log.write_text(json.dumps(line) + '\n')
     draw_curves(log, tmp_path / 'curves.png')
     assert (tmp_path / 'curves.png').stat().st_size > 5000
@@ -290,10 +297,53 @@ def test_what_goes_on_warms_up_again_and_keeps_its_decay(tmp_path: Path) -> None
     assert resumed.rate() == second.rate() == pytest.approx(5e-4 / 2)
 
 
+def test_a_run_remembers_what_it_began_with(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, TrainingSettings(seed=5, ema=0.9))
+    run.save()
+    kept = settings_of_run(tmp_path, {})
+    assert (kept.seed, kept.ema) == (5, 0.9)
+    with pytest.raises(ValueError, match=r'was begun with seed 5, not 7; leave that out'):
+        settings_of_run(tmp_path, {'seed': 7})
+    with pytest.raises(ValueError, match=r'was begun with ema 0.9, not 0.998'):
+        TrainingRun(tmp_path, TrainingSettings(seed=5))
+    assert TrainingRun(tmp_path, replace(kept, log_steps=7)).settings.log_steps == 7
+
+
+def test_checkpoints_that_do_not_tell_their_settings_are_resumed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = TrainingRun(tmp_path, SETTINGS)
+    run.save()
+    saved = torch.load(run.checkpoint, weights_only=True)
+    del saved['settings']
+    torch.save({**saved, 'step': 4}, run.checkpoint)
+    with caplog.at_level('INFO'):
+        assert TrainingRun(tmp_path, settings_of_run(tmp_path, {'seed': 7})).step == 4
+    assert 'taken to be of preset small, seed 7, faster 1' in caplog.text
+    with pytest.raises(ValueError, match="holds another network than 'golden_small'"):
+        TrainingRun(tmp_path, TrainingSettings(preset='golden_small'))
+
+
+@pytest.mark.parametrize('content', [b'', b'no checkpoint', b'PK\x03\x04', b'\x80\x02}.'])
+def test_damaged_checkpoints_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / 'checkpoint.pt').write_bytes(content)
+    with pytest.raises(CheckpointError, match=r'checkpoint.pt: damaged, or not of a training run'):
+        TrainingRun(tmp_path, SETTINGS)
+
+
+def test_a_checkpoint_of_something_else_is_named(tmp_path: Path) -> None:
+    torch.save({'model': torch.zeros(1)}, tmp_path / 'checkpoint.pt')
+    with pytest.raises(CheckpointError, match=r'checkpoint.pt: not of a training run'):
+        TrainingRun(tmp_path, SETTINGS)
+
+
 def test_a_run_does_not_start_from_another_network(tmp_path: Path) -> None:
     path = tmp_path / 'other.safetensors'
     save_safetensors(path, {}, PRESETS['golden_small'])
     with pytest.raises(ValueError, match='another network'):
+        TrainingRun(tmp_path / 'run', SETTINGS).start_from(path)
+    save_safetensors(path, {'one': torch.zeros(1)}, PRESETS['small'])
+    with pytest.raises(ValueError, match='does not tell how it was trained'):
         TrainingRun(tmp_path / 'run', SETTINGS).start_from(path)
 
 

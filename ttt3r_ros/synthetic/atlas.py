@@ -12,10 +12,12 @@ from functools import lru_cache
 import logging
 import os
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.synthetic.patterns import MIP_LEVELS, TILE_SIDE
 
 TEXTURES_VARIABLE = 'TTT3R_TEXTURES'
@@ -75,12 +77,23 @@ def default_texture_path() -> Path:
 
 @lru_cache(maxsize=4)
 def load_atlas(path: Path | None = None) -> Atlas:
-    """Read the texture file, or return an empty atlas (and say so in the log) without one."""
+    """
+    Read the texture file, or return an empty atlas (and say so in the log) without one.
+
+    :raises DatasetError: $TTT3R_TEXTURES names no file (other than the null device: no textures),
+        or the file holds no textures
+    """
+    given = path is None and bool(os.environ.get(TEXTURES_VARIABLE))
     path = path or default_texture_path()
     if not path.is_file():
+        if given and str(path) != os.devnull:
+            raise DatasetError(f'{path}: no such file of textures (${TEXTURES_VARIABLE})')
         _LOG.info('no photographic textures at %s: scenes are procedural alone', path)
         return empty_atlas()
-    with np.load(path) as file:
-        atlas = make_atlas(file['tiles'], [str(name) for name in file['groups']])
+    try:
+        with np.load(path) as file:
+            atlas = make_atlas(file['tiles'], [str(name) for name in file['groups']])
+    except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
+        raise DatasetError(f'{path} holds no textures of tools/build_textures.py') from error
     _LOG.info('%d photographic textures from %s', len(atlas.tiles), path)
     return atlas

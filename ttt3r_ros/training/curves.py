@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from ttt3r_ros.training.log import read_log
 
 _PANELS = (
     ('log-depth error, training', ('error', 'shape')),
@@ -20,10 +21,11 @@ def draw_curves(log: Path, picture: Path) -> None:
     """
     Draw the log.
 
-    :param log: lines of JSON, as `run.write_log` writes
+    :param log: see `read_log`
     :param picture: PNG to write
+    :raises OSError: one of them cannot be read or written
     """
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = read_log(log)
     figure = Figure(figsize=(11, 7), layout='constrained')
     for axes, (title, names) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
         for name in names:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.files import atomic_file
 from ttt3r_ros.model.roll import BINS, RollNetwork, angles
 from ttt3r_ros.synthetic.atlas import load_atlas
@@ -130,6 +131,12 @@ def main() -> None:
     parser.add_argument('--out', type=Path, required=True, help='.safetensors to write')
     parser.add_argument('--steps', type=int, default=2500)
     arguments = parser.parse_args()
+    if not arguments.out.parent.is_dir():
+        parser.error(f'--out: there is no folder {arguments.out.parent}')
+    try:
+        load_atlas()
+    except DatasetError as error:
+        parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
     torch.set_num_threads(1)
     torch.manual_seed(1)

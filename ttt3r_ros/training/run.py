@@ -9,28 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-import json
 import logging
 from pathlib import Path
 import signal
 import time
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ttt3r_ros.files import atomic_file
 from ttt3r_ros.model.checkpoint import read_metadata, read_tensors, save_safetensors
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.training.gradients import Gradients
 from ttt3r_ros.training.initialise import new_network
+from ttt3r_ros.training.log import LOG, add_to_log, mend_log
+from ttt3r_ros.training.saved import (
+    CHECKPOINT,
+    read_saved,
+    refuse_others,
+    to_keep,
+    write_saved,
+    writing,
+)
 from ttt3r_ros.training.settings import TrainingSettings, phase_at
 from ttt3r_ros.training.sources import OnTheFly, Source
 from ttt3r_ros.training.team import Team
-
-CHECKPOINT = 'checkpoint.pt'
-"""The file in a run's folder from which the run is resumed."""
 
 _LOG = logging.getLogger(__name__)
 _BETAS = (0.9, 0.98)
@@ -62,10 +67,12 @@ class TrainingRun:
     A run that can be stopped and resumed at any step.
 
     :param folder: where it lives; resumed where it holds a checkpoint
-    :param settings: of a new run; a resumed one keeps the weights and the step it had
+    :param settings: of the run; a resumed one keeps the weights and the step it had
     :param team: the processes that train it together
     :param device: where the network computes
     :param trunk: see `new_network`
+    :raises CheckpointError: a checkpoint or the trunk cannot be read
+    :raises ValueError: the run began with other settings, or has another network
     """
 
     def __init__(
@@ -78,7 +85,9 @@ class TrainingRun:
     ) -> None:
         self.folder, self.settings, self.device = folder, settings, device
         self.team = team or Team()
-        folder.mkdir(parents=True, exist_ok=True)
+        saved = read_saved(folder, device)
+        if saved is not None:
+            refuse_others(folder, saved.get('settings', {}), to_keep(settings))
         self.network = new_network(settings.preset, settings.seed, trunk).to(device)
         self.source: Source = OnTheFly(settings, self.team, self.network.config.detail)
         self._gradients = Gradients(self.network)
@@ -88,23 +97,34 @@ class TrainingRun:
         self.gpu_seconds = 0.0
         self.began = 0  # the step from which the optimiser's averages build up
         self.anneal: tuple[int, int] | None = None  # first and last step of a final decay
-        if self.checkpoint.is_file():
-            self._load()
+        folder.mkdir(parents=True, exist_ok=True)
+        if saved is not None:
+            self._resume(saved)
 
     @property
     def checkpoint(self) -> Path:
         """The file from which the run is resumed."""
         return self.folder / CHECKPOINT
 
-    def _load(self) -> None:
-        saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(saved['network'])
+    def _resume(self, saved: dict[str, Any]) -> None:
+        settings = self.settings
+        try:
+            self.network.load_state_dict(saved['network'])
+            self.optimiser.load_state_dict(saved['optimiser'])
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f'{self.checkpoint} holds another network than {settings.preset!r}'
+            ) from error
         self.average = saved['average']
-        self.optimiser.load_state_dict(saved['optimiser'])
         self.step, self.frames, self.seconds = saved['step'], saved['frames'], saved['seconds']
         self.gpu_seconds = saved.get('gpu_seconds', 0.0)
         self.began = saved.get('began', 0)
         self.anneal = saved.get('anneal')
+        if 'settings' not in saved:
+            _LOG.info(
+                '%s does not tell its settings: taken to be of preset %s, seed %d, faster %g',
+                self.checkpoint, settings.preset, settings.seed, settings.faster,
+            )  # fmt: skip
         _LOG.info('resumed %s at step %d', self.folder, self.step)
 
     def start_from(self, weights: Path) -> None:
@@ -117,7 +137,8 @@ class TrainingRun:
         what both networks have is taken over, and the curriculum starts anew.
 
         :raises CheckpointError: see `load_network`
-        :raises ValueError: if the run has steps of its own, or the network is another
+        :raises ValueError: if the run has steps of its own, the network is another, or the file
+            does not tell how it was trained
         """
         if self.step:
             raise ValueError(f'{self.folder} is at step {self.step} already')
@@ -125,6 +146,9 @@ class TrainingRun:
         mine = self.network.config
         if config is None or _beside_encoder(config) != _beside_encoder(mine):
             raise ValueError(f'{weights} holds another network than {self.settings.preset!r}')
+        told = read_metadata(weights)
+        if not told.keys() >= {'steps', 'frames', 'core_hours'}:
+            raise ValueError(f'{weights} does not tell how it was trained')
         anew = [_ALIGNED] if config.motion_alignment != mine.motion_alignment else []
         anew += [_STEM] if config.stem != mine.stem else []
         own = self.network.state_dict()
@@ -135,7 +159,6 @@ class TrainingRun:
         }
         self.network.load_state_dict(taken if config == mine else {**own, **taken})
         self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
-        told = read_metadata(weights)
         same = replace(config, motion_alignment=mine.motion_alignment) == mine
         self.step, self.frames = int(told['steps']) if same else 0, int(told['frames'])
         self.seconds = 3600 * float(told['core_hours'])
@@ -144,7 +167,11 @@ class TrainingRun:
         _LOG.info('went on from %s, step %d', weights, self.step)
 
     def save(self) -> None:
-        """Write all that is needed to resume, all or nothing."""
+        """
+        Write all that is needed to resume, all or nothing.
+
+        :raises OSError: it cannot be written
+        """
         content = {
             'network': self.network.state_dict(),
             'average': self.average,
@@ -156,8 +183,7 @@ class TrainingRun:
             'seconds': self.seconds,
             'gpu_seconds': self.gpu_seconds,
         }
-        with atomic_file(self.checkpoint) as file:
-            torch.save(content, file)
+        write_saved(self.folder, content, self.settings)
 
     def export(self, path: Path, mean_with: Path | None = None) -> None:
         """
@@ -166,6 +192,7 @@ class TrainingRun:
         :param mean_with: weights exported earlier in the run; the mean with them is written
             (stochastic weight averaging, arXiv 1803.05407)
         :raises CheckpointError: see `load_network`
+        :raises OSError: the file cannot be written
         :raises ValueError: they are of another network
         """
         tensors, told = {name: x.cpu() for name, x in self._averaged().items()}, {}
@@ -184,7 +211,8 @@ class TrainingRun:
             'gpu_hours': f'{self.gpu_seconds / 3600:.3f}',
             'seed': str(self.settings.seed),
         }
-        save_safetensors(path, tensors, self.network.config, told)
+        with writing(path):
+            save_safetensors(path, tensors, self.network.config, told)
 
     def averaged_network(self) -> Network:
         """Return a copy of the network with the averaged weights, for evaluation."""
@@ -265,18 +293,25 @@ def train(run: TrainingRun, stop: Callable[[], bool], validate: Validate | None 
 
     :param stop: asked before every step
     :param validate: called every `validate_minutes`; its figures go to the log
+    :raises OSError: the log or the weights cannot be written; the run is saved first, if it can be
     """
-    journal = _Journal(run, validate)
-    while not run.team.any_says(stop()):
+    journal = _Journal(run, validate) if run.team.rank == 0 else None
+    failure: OSError | None = None
+    while not run.team.any_says(failure is not None or stop()):
         # decided by all: one that waited for others' gradients meanwhile would run out of time
         if run.team.any_says((run.folder / 'PAUSE').exists()):
             time.sleep(_PAUSE_SECONDS)
             continue
         parts = run.train_step()
-        if run.team.rank == 0:
-            journal.note(parts)
-    if run.team.rank == 0:
+        try:
+            if journal:
+                journal.note(parts)
+        except OSError as error:
+            failure = error
+    if journal:
         run.save()
+    if failure:
+        raise failure
 
 
 class _Journal:
@@ -287,6 +322,7 @@ class _Journal:
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._saved = self._validated = time.monotonic()
+        mend_log(run.folder / LOG, run.step)
 
     def note(self, parts: dict[str, float]) -> None:
         """Add the losses of a step, and do what is due."""
@@ -318,6 +354,5 @@ def write_log(run: TrainingRun, figures: dict[str, float]) -> None:
         'gpu_seconds': round(run.gpu_seconds, 1),
         **{name: round(value, 6) for name, value in figures.items()},
     }
-    with (run.folder / 'log.jsonl').open('a') as file:
-        file.write(json.dumps(line) + '\n')
+    add_to_log(run.folder / LOG, line)
     _LOG.info('%s', line)

@@ -37,12 +37,16 @@ CURRICULUM: tuple[Phase, ...] = (
 )
 
 
+MOST_SEED = 63
+"""Of a run: each has 2^32 scenes; those from 2^38 on are for `roll`, and held out from 2^40 on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a run is made; the run's folder remembers them."""
+    """How a run is made; its checkpoint remembers what bears on the weights."""
 
     preset: str = setting('small', 'Network to train, one of the presets.')
-    seed: int = setting(1, 'Of the initial weights and of all batches.', ge=0)
+    seed: int = setting(1, 'Of the initial weights and of all batches.', ge=0, le=MOST_SEED)
     ema: float = setting(0.998, 'Decay of the averaged weights per step.', ge=0.0, le=1.0)
     weight_decay: float = setting(0.02, 'Of matrices, not of biases and norms.', ge=0.0)
     clip: float = setting(1.0, 'Largest norm of the gradient.', ge=0.0)
