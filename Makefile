@@ -3,10 +3,10 @@
 
 PYTHON ?= python3
 ROS ?= kilted
-TORCH ?= cpu
+DEVICE ?= cpu
+TORCH ?= $(if $(filter cuda%,$(DEVICE)),cu126,cpu)
 VENV ?= .venv
 INPUT ?=
-DEVICE ?= cpu
 SECTIONS ?=
 OUT ?= demo_out
 MINUTES ?= 60
@@ -19,12 +19,6 @@ TRAIN_OPTIONS ?=
 BIN := $(VENV)/bin
 SET_UP := $(PYTHON) tools/set_up.py --venv $(VENV) --ros $(ROS) --torch '$(TORCH)'
 quoted = '$(subst ','\'',$(1))'
-
-ifneq ($(filter cuda%,$(DEVICE)),)
-ifeq ($(TORCH),cpu)
-$(error DEVICE=$(DEVICE) needs a build of PyTorch for it: add TORCH=cu126, or another of docs/installation.md)
-endif
-endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo report test test-system test-jazzy test-full bench soak fuzz mutate train lint environment test-environment lock
@@ -51,7 +45,7 @@ test-jazzy:  ## Run all tests but the full-size ones on ROS 2 Jazzy's wheels, in
 test-full: test-environment  ## Test the network at full size
 	@$(BIN)/python -m pytest -m full
 
-bench: environment  ## Measure speed; SECTIONS=all with the full model, on a GPU with DEVICE=cuda TORCH=cu126
+bench: environment  ## Measure speed; SECTIONS=all with the full model, DEVICE=cuda on a GPU
 	@$(BIN)/python tools/bench.py $(SECTIONS) --device $(DEVICE)
 
 soak: environment  ## Run the real node for MINUTES with listeners that come and go; 1 if it grows
@@ -63,7 +57,7 @@ fuzz: test-environment  ## Fuzz each reader of foreign data with CASES cases (ne
 mutate: test-environment  ## Take each promise out of the node and see a test fail; goes on with RESULTS=FILE
 	@$(BIN)/python tools/mutate.py --check-clean $(if $(RESULTS),--results $(call quoted,$(RESULTS)))
 
-train: environment  ## Train the small model in RUN, from START_FROM or from nothing, by PROCESSES or on a GPU (DEVICE=cuda TORCH=cu126), with TRAIN_OPTIONS; resumes
+train: environment  ## Train the small model in RUN, from START_FROM or from nothing, by PROCESSES or on a GPU (DEVICE=cuda), with TRAIN_OPTIONS; resumes
 	@nice -n 19 $(BIN)/python -m ttt3r_ros.training --run $(call quoted,$(RUN)) --device $(DEVICE) --processes $(PROCESSES) \
 		$(if $(START_FROM),--start-from $(call quoted,$(START_FROM))) $(TRAIN_OPTIONS)
 

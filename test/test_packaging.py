@@ -175,10 +175,15 @@ def test_make_train_takes_names_with_spaces_and_other_options(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('variables', 'status'),
-    [(['DEVICE=cuda'], 2), (['DEVICE=cuda:1'], 2), (['DEVICE=cuda', 'TORCH=cu126'], 0), ([], 0)],
+    ('variables', 'build'),
+    [
+        ([], 'cpu'),
+        (['DEVICE=cuda'], 'cu126'),
+        (['DEVICE=cuda:1'], 'cu126'),
+        (['DEVICE=cuda', 'TORCH=cu130'], 'cu130'),
+    ],
 )
-def test_make_for_a_gpu_does_not_install_pytorch_for_processors(tmp_path, variables, status):
-    done = make(tmp_path, 'python', 'bench', *variables)
-    assert done.returncode == status
-    assert ('needs a build of PyTorch for it: add TORCH=cu126' in done.stderr) == (status == 2)
+def test_make_for_a_gpu_installs_pytorch_for_gpus(variables, build):
+    command = ['make', '-n', '-C', str(ROOT), 'environment', *variables]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"--torch '{build}'" in printed
