@@ -113,7 +113,7 @@ def compressed_image(data: bytes) -> None:
 
 
 def camera_info(data: bytes) -> None:
-    """Bytes are sizes, region of interest, model, K, P, distortion."""
+    """Bytes are sizes, region of interest, model, K, P, distortion; R is empty or no turn."""
     reader = Reader(data)
     width, height, bin_x, bin_y = reader.take('<4I')
     x, y, roi_width, roi_height = reader.take('<4I')
@@ -127,14 +127,16 @@ def camera_info(data: bytes) -> None:
         roi=roi,
         k=reader.take('<9d'),
         p=reader.take('<12d'),
+        r=np.eye(3).ravel() * (1 - rectified // 2 % 2),
         distortion_model=('plumb_bob', 'rational_polynomial', 'equidistant', 'none')[model % 4],
         d=reader.take(f'<{count % 16}d'),
     )
     with suppress(Ttt3rError):
         size = (image_height % 64 + 1, image_width % 64 + 1)
         calibration = read_calibration(info, size[1], size[0], rectified=rectified % 2 == 1)
-        rectified_image = Rectifier().apply(np.zeros((*size, 3), np.uint8), calibration)
-        assert rectified_image.shape == (*size, 3)
+        flat, seen = Rectifier().apply(np.zeros((*size, 3), np.uint8), calibration)
+        assert flat.shape == (*size, 3)
+        assert seen is None or seen.shape == size
     with suppress(Ttt3rError):
         ros_messages.intrinsics(info)
 
