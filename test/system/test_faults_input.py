@@ -98,7 +98,7 @@ def bad_images() -> list[Image]:
         'one pixel': ('rgb8', 1, 1, 3, np.full(3, 9, np.uint8)),
         'truncated': ('rgb8', HEIGHT, WIDTH, 3 * WIDTH, pixels[:-1]),
         'short step': ('rgb8', HEIGHT, WIDTH, WIDTH, pixels),
-        'no step': ('rgb8', HEIGHT, WIDTH, 0, pixels),
+        'no step, truncated': ('rgb8', HEIGHT, WIDTH, 0, pixels[:-1]),
         'huge step': ('rgb8', HEIGHT, WIDTH, 2**32 - 1, pixels),
         'huge size': ('rgb8', 2**32 - 1, 2**32 - 1, 2**32 - 1, pixels),
         'wrong encoding': ('RGB8', HEIGHT, WIDTH, 3 * WIDTH, pixels),

@@ -33,7 +33,7 @@ def test_demo_plays_all_frames_and_leaves_bag_points_trajectory_and_picture(tmp_
     assert 'frames: 6 in, 6 out, 0 dropped' in done.stdout
     assert re.search(r'latency of points: p50 \d+ ms, p99 \d+ ms', done.stdout)
     assert {path.name for path in out.iterdir()} == {
-        'bag', 'points.ply', 'trajectory.txt', 'summary.png'
+        '.written_by_ttt3r', 'bag', 'points.ply', 'trajectory.txt', 'summary.png'
     }  # fmt: skip
     assert np.loadtxt(out / 'trajectory.txt').shape == (6, 8)
     colors = open_sequence(out / 'bag', topic='/color/image', depth_topic='/depth/image')
