@@ -78,7 +78,8 @@ def test_publishers_that_are_killed_in_the_midst_of_a_message(system):
         settled = settled or usage(pid)
     tracks_again(client, 1000.0)
     client.until(lambda: usage(pid)[1] <= settled[1] + 1, 'the end of threads')
-    assert usage(pid)[0] < settled[0] + 100
+    # what was freed goes back to the system every 10 s
+    client.until(lambda: usage(pid)[0] < settled[0] + 100, 'the end of what killed cameras left')
 
 
 def raw(at: float, encoding: str, height: int, width: int, step: int, data: np.ndarray) -> Image:
