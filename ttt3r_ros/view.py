@@ -122,6 +122,23 @@ class View:
         """Depth along z in metres [h, w]."""
         return self.points[..., 2]
 
+    def usable(self, *, min_confidence: float, max_depth: float) -> NDArray[np.bool_]:
+        """
+        Tell which points are to be used: in front, near and confident enough [h, w].
+
+        None of an image that shows nothing: a robot would avoid what the network makes up.
+
+        :param min_confidence: points less confident than this are left out
+        :param max_depth: points farther than this are left out, metres; 0: no limit
+        """
+        if self.tracking.unseen:
+            return np.zeros(self.confidence.shape, dtype=bool)
+        usable: NDArray[np.bool_] = np.isfinite(self.points).all(axis=-1) & (self.depth > 0)
+        usable &= self.confidence >= min_confidence
+        if max_depth > 0:
+            usable &= self.depth <= max_depth
+        return usable
+
     def points_world(self) -> NDArray[np.float32]:
         """Return the points, moved by the pose to the world frame [h, w, 3]."""
         return transform_points(self.T_world_camera, self.points)

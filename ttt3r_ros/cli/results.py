@@ -100,7 +100,8 @@ class Results:
         self._stamps.append(frame.stamp)
         self._poses.append(view.T_world_camera)
         self._cameras.append(view.mapping.to_input(view.intrinsics))
-        kept = self._kept(view)
+        config = self._config
+        kept = view.usable(min_confidence=config.min_confidence, max_depth=config.max_depth)
         self._lost += view.tracking.status == 'lost'
         if view.tracking.belongs_in_map:
             points = transform_points(view.T_world_camera, view.points[kept])
@@ -156,13 +157,6 @@ class Results:
         few = ', '.join(f'{count} {what}' for what, count in exceptions.items() if count)
         speed = f'{self.count / self._seconds:.1f} frames/s'
         return f'{self.count} frames' + (f' ({few})' if few else '') + f', {speed}'
-
-    def _kept(self, view: View) -> NDArray[np.bool_]:
-        if view.tracking.unseen:
-            return np.zeros(view.confidence.shape, dtype=bool)
-        farthest = self._config.max_depth or np.inf
-        near = (view.depth > 0) & (view.depth <= farthest)
-        return np.asarray(near & (view.confidence >= self._config.min_confidence))
 
     def _focal(self) -> str:
         if len({(camera.width, camera.height) for camera in self._cameras}) > 1:

@@ -18,7 +18,6 @@ from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.node.clouds import cloud_message
 from ttt3r_ros.node.conversions import camera_info_message, image_message, pose_message
-from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.view import View
 
 try:
@@ -69,28 +68,6 @@ class Motion:
     twist: NDArray[np.float64]
     pose_covariance: NDArray[np.float64]
     twist_covariance: NDArray[np.float64]
-
-
-def valid_points(
-    view: View, config: NodeConfig, seen: NDArray[np.bool_] | None = None
-) -> NDArray[np.bool_]:
-    """
-    Tell which points are to be used: in front, near and confident enough [H, W].
-
-    None of an image that shows nothing: a robot would avoid what the network makes up.
-
-    :param seen: pixels of the input image that show something; None: all
-    """
-    if view.tracking.unseen:
-        return np.zeros(view.confidence.shape, dtype=bool)
-    depth = view.points[..., 2]
-    valid: NDArray[np.bool_] = np.isfinite(view.points).all(axis=-1) & (depth > 0)
-    valid &= view.confidence >= config.min_confidence
-    if config.max_depth > 0:
-        valid &= depth <= config.max_depth
-    if seen is not None:
-        valid &= view.mapping.pick(seen)
-    return valid
 
 
 class Outputs:

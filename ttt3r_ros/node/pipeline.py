@@ -28,7 +28,7 @@ from ttt3r_ros.node.frames import (
     camera_covariance,
     twist_covariance,
 )
-from ttt3r_ros.node.outputs import Motion, Outputs, valid_points
+from ttt3r_ros.node.outputs import Motion, Outputs
 from ttt3r_ros.node.receiver import Decoded, ImageReceiver, Received
 from ttt3r_ros.node.record import Record
 from ttt3r_ros.node.settings import NodeConfig
@@ -205,7 +205,10 @@ class Pipeline:
             if frame.epoch < self._receiver.oldest_epoch:
                 self._statistics.count('discarded')
                 return
-            valid = valid_points(view, self.config, decoded.seen)
+            least, farthest = self.config.min_confidence, self.config.max_depth
+            valid = view.usable(min_confidence=least, max_depth=farthest)
+            if decoded.seen is not None:
+                valid &= view.mapping.pick(decoded.seen)
             epoch = self._publish(frame, names, view, valid)
             published = time.monotonic()
             now = self._now() or math.nan  # a simulated clock that has not begun
