@@ -152,18 +152,18 @@ def test_the_synthetic_benchmark_renders_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('arguments', 'status', 'message'),
     [
-        (['pose'], '--root is needed'),
-        (['pose', '--root', 'nowhere'], 'does not exist'),
-        (['depth', '--root', '.', '--dataset', 'scannet'], 'ScanNet is for pose, not depth'),
-        (['pose', '--root', 'WALK', '--protocol', 'short'], 'no short protocol'),
-        (['pose', '--root', 'WALK', '--weights', 'nowhere.pth'], 'nowhere.pth'),
+        (['pose'], 2, '--root is needed'),
+        (['pose', '--root', 'nowhere'], 1, 'does not exist'),
+        (['depth', '--root', '.', '--dataset', 'scannet'], 2, 'ScanNet is for pose, not depth'),
+        (['pose', '--root', 'WALK', '--protocol', 'short'], 2, 'no short protocol'),
+        (['pose', '--root', 'WALK', '--weights', 'nowhere.pth'], 1, 'nowhere.pth'),
     ],
 )
-def test_what_cannot_be_measured_is_said(walk, tmp_path, capsys, arguments, message):
+def test_what_cannot_be_measured_is_said(walk, tmp_path, capsys, arguments, status, message):
     arguments = [str(walk) if part == 'WALK' else part for part in arguments]
-    assert run(*arguments, '--out', tmp_path / 'out') == 1
+    assert run(*arguments, '--out', tmp_path / 'out') == status
     assert message in capsys.readouterr().err
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+from PIL import Image
 import pytest
 import torch
 
@@ -20,6 +21,13 @@ def test_known_errors_are_one_line_and_status_1(capsys, tmp_path):
     assert captured.err == f'ttt3r: error: {tmp_path / "nowhere"} does not exist\n'
     assert captured.out == ''
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_name_in_letters_that_the_font_lacks_is_no_warning(capsys, tmp_path):
+    image = tmp_path / '\u65e5.png'
+    Image.new('RGB', (64, 48)).save(image)
+    assert main(['reconstruct', str(image), '--out', str(tmp_path / 'out')]) == 0
+    assert 'Glyph' not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -65,3 +65,27 @@ def test_photographs_are_not_joined_by_a_line(tmp_path):
         return (np.abs(picture - [0xD6, 0x00, 0x6E]).max(axis=-1) < 12).any(axis=0).sum()
 
     assert pink(ordered=False) < 0.5 * pink(ordered=True)
+
+
+def test_a_name_with_dollars_is_no_formula(tmp_path):
+    assert drawn(tmp_path / 'p.png', 'a$_{$', 'f', [frame(0)], seen()).any()
+
+
+def test_many_lines_of_results_move_the_images_down(tmp_path):
+    def first_row_of_image(lines):
+        picture = drawn(tmp_path / 'p.png', 't', '\n'.join(lines), [frame(0)], seen())
+        return (picture == 90).all(axis=-1).sum(axis=1).argmax()
+
+    places = [first_row_of_image(['f'] * count) for count in (1, 3, 5)]
+    assert places[0] == places[1] == places[2] - 44  # 0.4 inches of 110 pixels
+
+
+def test_a_colour_bar_beside_low_images_has_room_for_its_numbers(tmp_path):
+    low = np.full((1, 8), 2.0, np.float32)
+    flat = replace(frame(0, true_depth=False), depth=low, confidence=low)
+    picture = drawn(tmp_path / 'p.png', 't', 'f', [flat], seen(points=0, truth=False))
+    far, middle = [122, 4, 3], [164, 252, 60]  # of the bar; the image has the nearest colour
+    rows = [
+        (np.abs(picture - rgb).max(axis=-1) < 20).any(axis=1).argmax() for rgb in (far, middle)
+    ]
+    assert rows[1] - rows[0] > 60

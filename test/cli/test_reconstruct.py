@@ -181,6 +181,7 @@ def test_there_is_a_picture_even_if_all_frames_chosen_for_it_fail(tmp_path):
 def test_frames_that_are_lost_count_and_stay_out_of_the_map(tmp_path):
     lines, _ = reconstruct(wall_recording(2), Simulation(lost={0, 1}), tmp_path, CONFIG)
     assert lines[0].startswith('2 frames (2 lost)')
+    assert lines[-1] == 'no point was kept: the camera is lost in every frame'
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
 
 
@@ -201,7 +202,7 @@ def test_points_beyond_the_limits_are_left_out(tmp_path):
     config = OutputConfig(max_depth=WALL / 2)
     lines, _ = reconstruct(wall_recording(2), Simulation(), tmp_path, config)
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
-    assert 'no point was kept' in lines[-1]
+    assert lines[-1] == 'no point was kept: lower --min-confidence or raise --max-depth'
     assert cv2.imread(str(tmp_path / 'depth/000000.png'), cv2.IMREAD_UNCHANGED).max() == 0
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import subprocess
 import sys
 
+import numpy as np
 from PIL import Image
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'fill_report.py'
@@ -37,3 +38,17 @@ def test_pages_are_put_between_their_markers(tmp_path):
     assert copied == figures[:2]
     with Image.open(docs / 'images' / figures[0]) as image:
         assert image.convert('RGB').getpixel((4, 4)) == (255, 0, 0)
+
+
+def test_the_colours_of_thin_lines_are_kept(tmp_path):
+    pixels = np.random.default_rng(0).integers(180, 256, (100, 100, 3), dtype=np.uint8)
+    lines = [(24, 69, 251), (255, 94, 2), (201, 31, 22)]
+    pixels[:3, :5] = np.reshape(lines, (3, 1, 3))
+    Image.fromarray(pixels).save(tmp_path / 'pose-walk-curves.png')
+    (tmp_path / 'pose-walk.md').write_text('# Pose\n![title](pose-walk-curves.png)\n')
+    document = tmp_path / 'page.md'
+    document.write_text('<!-- results: pose-walk -->\n<!-- end -->\n')
+    subprocess.run([sys.executable, TOOL, tmp_path, document], check=True)
+    with Image.open(tmp_path / 'images' / 'pose-walk-curves.png') as image:
+        copied = np.asarray(image.convert('RGB')).astype(int)
+    assert np.abs(copied[:3, 2] - lines).max() < 15

@@ -160,9 +160,30 @@ def has_color(image: np.ndarray, rgb: tuple[int, int, int]) -> bool:
 def test_curves_are_drawn_in_colour_and_baselines_in_grey(tmp_path):
     draw_curves(tmp_path / 'c.png', RESULTS, ['ate'], 'curves')
     image = picture(tmp_path / 'c.png')
-    assert has_color(image, (31, 119, 180))
+    assert has_color(image, (24, 69, 251))
     draw_curves(tmp_path / 'line.png', RESULTS[:1], ['ate'], 'curves')
-    assert not has_color(picture(tmp_path / 'line.png'), (31, 119, 180))
+    assert not has_color(picture(tmp_path / 'line.png'), (24, 69, 251))
+
+
+def test_values_that_are_all_alike_are_not_at_the_edge(tmp_path):
+    draw_curves(tmp_path / 'c.png', [result('a', 'ttt3r', 0.5, 0.5)], ['ate'], 'curves')
+    image = picture(tmp_path / 'c.png')
+    in_line = np.abs(image - (24, 69, 251)).sum(axis=-1) < 30
+    line = (in_line.sum(axis=1) > 100).argmax()
+    frame = ((image.max(axis=-1) < 30).sum(axis=1) > 100).argmax()  # the upper edge
+    assert line > frame + 10
+
+
+def test_names_with_dollars_are_no_formulas(tmp_path):
+    draw_curves(tmp_path / 'c.png', RESULTS, ['ate'], 'a$_{$')
+    depth = np.ones((1, 12, 16), np.float32)
+    images = np.zeros((1, 12, 16, 3), np.uint8)
+    run = {
+        'truth': np.eye(4)[None], 'estimate': np.eye(4)[None], 'images': images, 'depths': depth,
+        'true_depths': depth, 'numbers': np.arange(1), 'cloud': np.eye(3), 'true_cloud': np.eye(3),
+    }  # fmt: skip
+    for draw in (draw_trajectories, draw_depth_strips, draw_clouds):
+        draw(tmp_path / 'p.png', {'ttt3r': run}, 'a$_{$')
 
 
 def test_trajectories_depth_and_clouds_are_drawn(tmp_path):

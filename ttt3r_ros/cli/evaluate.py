@@ -20,7 +20,7 @@ from ttt3r_ros.cli.evaluation_options import (
 )
 from ttt3r_ros.cli.options import add_settings, settings_from
 from ttt3r_ros.cli.usage import INCOMPLETE, UsageError
-from ttt3r_ros.errors import DatasetError, Ttt3rError
+from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.evaluation.benchmark import Benchmark
 from ttt3r_ros.evaluation.datasets.dataset import Dataset, Recording
 from ttt3r_ros.evaluation.datasets.registry import DATASETS, choose_recordings, find_any
@@ -106,10 +106,10 @@ def _data(arguments: argparse.Namespace) -> tuple[Dataset, list[Recording]]:
         made = synthetic_recordings(rooms, frames, store, arguments.size)
         return _SYNTHETIC, choose_recordings(made, arguments.sequences)
     if root is None:
-        raise DatasetError('--root is needed: the folder of the data set, or the recording')
+        raise UsageError('--root is needed: the folder of the data set, or the recording')
     dataset = DATASETS[arguments.dataset]
     if task != 'efficiency' and task not in dataset.tasks:
-        raise DatasetError(f'{dataset.title} is for {", ".join(dataset.tasks)}, not {task}')
+        raise UsageError(f'{dataset.title} is for {", ".join(dataset.tasks)}, not {task}')
     if arguments.dataset != 'sequence':
         return dataset, choose_recordings(dataset.find(root), arguments.sequences)
     found = find_any(root, arguments.topic, arguments.depth_topic, arguments.pose_topic)
@@ -125,7 +125,7 @@ def _benchmark(
 ) -> Benchmark:
     short = arguments.protocol == 'short'
     if short and not dataset.short:
-        raise DatasetError(f'{dataset.title} has no short protocol')
+        raise UsageError(f'{dataset.title} has no short protocol')
     lengths = (dataset.short,) if short else dataset.lengths
     stride = dataset.short_stride if short else dataset.stride
     what = recordings[0].name if dataset.find is find_any else arguments.dataset

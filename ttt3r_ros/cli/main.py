@@ -14,6 +14,7 @@ import logging
 import signal
 import sys
 from types import FrameType
+import warnings
 
 from ttt3r_ros import __version__
 from ttt3r_ros.cli.usage import UsageError
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         that lack something, 130 when interrupted, 143 when terminated
     """
     logging.basicConfig(level=logging.WARNING, format='ttt3r: %(levelname)s: %(message)s')
+    # A name in letters that the font of the pictures lacks: they show boxes, which says enough.
+    warnings.filterwarnings('ignore', 'Glyph .* missing from font', UserWarning)
     arguments = sys.argv[1:] if argv is None else list(argv)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -18,7 +18,8 @@ _INK, _FAINT = '#222222', '#888888'
 _ESTIMATE, _TRUTH = '#d6006e', '#111111'
 _INVALID = '#d9d9d9'
 # Inches: width of a small image, space between them and around, least height of the picture.
-_PANEL, _GAP, _LEFT, _RIGHT, _HEAD, _LEAST_HEIGHT = 2.3, 0.08, 0.35, 0.85, 1.2, 6.0
+_PANEL, _GAP, _LEFT, _RIGHT, _LEAST_HEIGHT = 2.3, 0.08, 0.35, 0.85, 6.0
+_HEAD, _LINE = 1.2, 0.2  # height of a title and three lines; of each further line
 _HEADINGS = 8  # viewing directions drawn along the way
 _INSET_BELOW = 0.12  # of the map: a way shorter than this is drawn once more, enlarged
 _MOST_POINTS = 150_000
@@ -71,23 +72,27 @@ def draw_summary(
 
     :param path: of the file
     :param title: what was reconstructed
-    :param figures: one or two lines with the results
+    :param figures: lines with the results
     :param frames: one column each, at least one
     :param seen: what is drawn from above
     """
     rows = _rows(frames)
     height, width = frames[0].image.shape[:2]
     row_height = _PANEL * min(max(height / width, 0.4), 1.4) + _GAP
-    size_y = max(len(rows) * row_height + _HEAD + _GAP, _LEAST_HEIGHT)
+    head = _HEAD + _LINE * max(figures.count('\n') - 2, 0)
+    size_y = max(len(rows) * row_height + head + _GAP, _LEAST_HEIGHT)
     left_width = len(frames) * (_PANEL + _GAP) + _LEFT + _RIGHT
-    map_width = size_y - _HEAD + 0.3
+    map_width = size_y - head + 0.3
     size_x = left_width + map_width
     figure = Figure(figsize=(size_x, size_y), dpi=110, facecolor='white')
     FigureCanvasAgg(figure)
     left, right = np.ravel(
         figure.subfigures(1, 2, width_ratios=[left_width, map_width], squeeze=False)
     )
-    figure.text(0.2 / size_x, 1 - 0.32 / size_y, title, fontsize=15, weight='bold', color=_INK)
+    figure.text(
+        0.2 / size_x, 1 - 0.32 / size_y, title, fontsize=15, weight='bold', color=_INK,
+        parse_math=False,
+    )  # fmt: skip
     figure.text(
         0.2 / size_x, 1 - 0.42 / size_y, figures, fontsize=10.5, color=_INK, va='top',
         linespacing=1.35,
@@ -102,7 +107,7 @@ def draw_summary(
     )  # fmt: skip
     _draw_frames(left, grid, frames, rows)
     bottom = 0.5 / size_y
-    axes = right.add_axes((0.09, bottom, 0.89, 1 - _HEAD / size_y - bottom))
+    axes = right.add_axes((0.09, bottom, 0.89, 1 - head / size_y - bottom))
     _draw_map(axes, seen)
     with atomic_file(path) as file:
         figure.savefig(file, format='png')
@@ -154,7 +159,8 @@ def _color_bar(figure: Any, axes: NDArray[Any], colors: str, limits: Limits, lab
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    first, last = axes[0, -1].get_position(), axes[-1, -1].get_position()
+    # The place for an image, which itself may be narrower or lower.
+    first, last = (row[-1].get_position(original=True) for row in (axes[0], axes[-1]))
     span = first.y1 - last.y0
     width = 0.05 * (first.x1 - first.x0)
     place = figure.add_axes((first.x1 + width, last.y0 + 0.06 * span, width, 0.88 * span))

@@ -145,7 +145,10 @@ class Results:
         if self._unlike:
             lines.append(f'{self._unlike} true depth images have another size than their images')
         if not len(points):
-            lines.append('no point was kept: lower --min-confidence or raise --max-depth')
+            none_seen = 'the camera is lost in every frame'
+            limits = 'lower --min-confidence or raise --max-depth'
+            why = none_seen if self._lost == self.count else limits
+            lines.append(f'no point was kept: {why}')
         true = self._accuracy.true_positions()
         seen = SeenMap(points, colors, poses, true, ordered)
         columns = self._columns or [self._last]

@@ -19,10 +19,8 @@ from ttt3r_ros.evaluation.statistics import lengths_of, methods_of, summarise
 from ttt3r_ros.evaluation.trajectories import align
 from ttt3r_ros.files import atomic_file
 
-_COLORS = tuple(
-    f'tab:{name}'
-    for name in ('blue', 'orange', 'green', 'red', 'purple', 'brown', 'pink', 'olive', 'cyan')
-)
+# Told apart by colour-blind readers too (Petroff, arXiv 2107.02270, without its grey).
+_COLORS = ('#1845fb', '#ff5e02', '#c91f16', '#c849a9', '#adad7d', '#86c8dd', '#578dff')
 _STYLES = ('-', ':', '-.')  # of methods beyond the colours
 _GREYS = ('0.45', '0.65', '0.8')
 _STRIP_LENGTH = 6  # pictures in a row
@@ -45,10 +43,10 @@ def draw_curves(path: Path, results: Sequence[Result], values: Sequence[str], ti
         axes.set_xlabel('number of views')
         axes.set_ylabel(COLUMNS[value][0])
         axes.set_xlim(left=0.0)
-        axes.set_ylim(bottom=0.0)
+        axes.set_ylim(0.0, 1.05 * axes.get_ylim()[1])  # values that are all alike lie at the top
         axes.grid(alpha=0.3)
-    axes.legend(fontsize='x-small')
-    figure.suptitle(title, fontsize='medium')
+    figure.legend(*axes.get_legend_handles_labels(), loc='outside right', fontsize='x-small')
+    figure.suptitle(title, fontsize='medium', parse_math=False)
     _save(figure, path)
 
 
@@ -74,7 +72,7 @@ def draw_trajectories(path: Path, runs: Mapping[str, Arrays], title: str) -> Non
     axes.set_ylabel(f'{"xyz"[v]} [m]')
     axes.grid(alpha=0.3)
     axes.legend(fontsize='x-small')
-    axes.set_title(title, fontsize='medium')
+    axes.set_title(title, fontsize='medium', parse_math=False)
     _save(figure, path)
 
 
@@ -115,7 +113,8 @@ def draw_depth_strips(path: Path, runs: Mapping[str, Arrays], title: str) -> Non
             axes.set_xticks([])
             axes.set_yticks([])
         line[0].set_ylabel(name, fontsize='xx-small')
-    figure.suptitle(f'{title}; colours from {low:.1f} to {high:.1f} m', fontsize='small')
+    title = f'{title}; colours from {low:.1f} to {high:.1f} m'
+    figure.suptitle(title, fontsize='small', parse_math=False)
     _save(figure, path)
 
 
@@ -139,7 +138,8 @@ def draw_clouds(path: Path, runs: Mapping[str, Arrays], title: str) -> None:
         axes.set_aspect('equal', adjustable='box')
         axes.set_title(name, fontsize='x-small')
         axes.tick_params(labelsize='xx-small')
-    figure.suptitle(f'{title}: x, z in metres, coloured by height', fontsize='small')
+    title = f'{title}: x, z in metres, coloured by height'
+    figure.suptitle(title, fontsize='small', parse_math=False)
     _save(figure, path)
 
 
