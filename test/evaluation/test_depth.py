@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.optimize import linprog
@@ -134,6 +136,18 @@ def test_predictions_are_resized_to_the_truth():
         torch.from_numpy(small)[None, None], (24, 32), mode='bicubic'
     )
     np.testing.assert_allclose(resize_depth(small, 32, 24), bicubic[0, 0], atol=1e-5)
+
+
+def test_eight_bytes_are_kept_of_each_valid_value():
+    truth = np.full((200, 300), 2.0)
+    truth[:50] = np.nan
+    sequence = DepthSequence()
+    tracemalloc.start()
+    for _ in range(10):
+        sequence.add(np.ones((20, 30)), truth)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept == pytest.approx(8 * 10 * 150 * 300, rel=0.01)
 
 
 def test_sequences_are_weighted_by_their_pixels():
