@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import pairwise
 import json
 import warnings
 
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from ttt3r_ros.evaluation import figures
 from ttt3r_ros.evaluation.figures import (
     draw_clouds,
     draw_curves,
@@ -202,6 +204,19 @@ def test_trajectories_depth_and_clouds_are_drawn(tmp_path):
         path = tmp_path / f'{draw.__name__}.png'
         draw(path, {'cut3r': run, 'ttt3r': run}, 'title')
         assert picture(path).std() > 5
+
+
+def test_numbers_below_narrow_clouds_stand_apart(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(figures, '_save', lambda figure, _: kept.append(figure))
+    cloud = np.random.default_rng(0).uniform([-0.5, 0, 1.1], [0.5, 1, 3.1], (1000, 3))
+    draw_clouds(tmp_path / 'p.png', {'ttt3r': {'cloud': cloud, 'true_cloud': cloud}}, 'title')
+    figure = kept[0]
+    figure.draw_without_rendering()
+    labels = figure.axes[0].get_xticklabels()
+    boxes = sorted((text.get_window_extent() for text in labels), key=lambda box: box.x0)
+    assert len(boxes) > 2
+    assert all(left.x1 + 3 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_every_method_has_a_line_of_its_own(tmp_path, monkeypatch):

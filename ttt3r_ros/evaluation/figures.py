@@ -138,6 +138,7 @@ def draw_clouds(path: Path, runs: Mapping[str, Arrays], title: str) -> None:
         axes.set_aspect('equal', adjustable='box')
         axes.set_title(name, fontsize='x-small')
         axes.tick_params(labelsize='xx-small')
+        axes.locator_params(axis='x', nbins=5)
     title = f'{title}: x, z in metres, coloured by height'
     figure.suptitle(title, fontsize='small', parse_math=False)
     _save(figure, path)
