@@ -89,3 +89,12 @@ def test_a_colour_bar_beside_low_images_has_room_for_its_numbers(tmp_path):
         (np.abs(picture - rgb).max(axis=-1) < 20).any(axis=1).argmax() for rgb in (far, middle)
     ]
     assert rows[1] - rows[0] > 60
+
+
+def test_nothing_covers_the_end_of_an_enlarged_way(tmp_path):
+    poses = np.tile(np.eye(4), (5, 1, 1))
+    poses[:, 2, 3] = 0.01 * np.arange(5)  # straight ahead, which is up the page
+    map_seen = replace(seen(truth=False), T_world_camera=poses)
+    picture = drawn(tmp_path / 'p.png', 't', 'f', [frame(0, true_depth=False)], map_seen)
+    left = picture[:, picture.shape[1] * 2 // 5 : picture.shape[1] * 3 // 5]
+    assert (left[..., 0] - left[..., 1] > 60).any(axis=1).sum() > 140

@@ -196,8 +196,8 @@ def _draw_inset(axes: Any, seen: SeenMap, half: float) -> None:
     _frame_axes(inset, middle, small)
     inset.tick_params(length=0, labelbottom=False, labelleft=False)
     inset.text(
-        0.5, 0.97, f'enlarged: {2 * small:.2g} m wide', transform=inset.transAxes, fontsize=8.5,
-        color=_INK, ha='center', va='top', bbox={'fc': 'white', 'ec': 'none', 'pad': 1.5},
+        0.5, 1.02, f'enlarged: {2 * small:.2g} m wide', transform=inset.transAxes, fontsize=8.5,
+        color=_INK, ha='center', va='bottom', bbox={'fc': 'white', 'ec': 'none', 'pad': 1.5},
     )  # fmt: skip
 
 
