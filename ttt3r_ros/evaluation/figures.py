@@ -45,7 +45,9 @@ def draw_curves(path: Path, results: Sequence[Result], values: Sequence[str], ti
         axes.set_xlim(left=0.0)
         axes.set_ylim(0.0, 1.05 * axes.get_ylim()[1])  # values that are all alike lie at the top
         axes.grid(alpha=0.3)
-    figure.legend(*axes.get_legend_handles_labels(), loc='outside right', fontsize='x-small')
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc='outside right center', fontsize='x-small'
+    )
     figure.suptitle(title, fontsize='medium', parse_math=False)
     _save(figure, path)
 
