@@ -53,6 +53,10 @@ def test_bad_settings_are_one_line(capsys, tmp_path, options, status, message):
         (['reconstruct', 'x', '--out', 'y', '--stride', '0'], '0 is not at least 1'),
         (['reconstruct', 'x', '--out', 'y', '--max-frames', '-1'], '-1 is not at least 0'),
         (['reconstruct', 'x', '--out', 'y', '--stride', 'two'], "'two' is no whole number"),
+        (['reconstruct', 'x', '--out', ''], 'is a variable of the shell not set?'),
+        (['demo', '--out', ''], 'is a variable of the shell not set?'),
+        (['evaluate', 'pose', '--root', ''], 'is a variable of the shell not set?'),
+        (['evaluate', 'pose', '--out', ''], 'is a variable of the shell not set?'),
         (['demo', '--rate', 'nan'], 'nan is not at least 0'),
         (['demo', '--rate', 'inf'], 'inf is not at most 1000'),
         (['demo', '--rate', 'fast'], "'fast' is no number"),
@@ -72,7 +76,8 @@ def test_bad_settings_are_one_line(capsys, tmp_path, options, status, message):
         (['evaluate', 'pose', '--update-rule', ','], 'it must name at least one'),
     ],
 )
-def test_numbers_are_checked(capsys, arguments, message):
+def test_numbers_and_paths_are_checked(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2

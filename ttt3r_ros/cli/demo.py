@@ -24,7 +24,7 @@ from ttt3r_ros.cli.folders import (
 from ttt3r_ros.cli.inputs import SYNTHETIC, add_input_arguments, open_input
 from ttt3r_ros.cli.outcome import read_outcome, write_outcome
 from ttt3r_ros.cli.processes import RosProcesses, find_free_domain
-from ttt3r_ros.cli.usage import INCOMPLETE, real_number, whole_number
+from ttt3r_ros.cli.usage import INCOMPLETE, file_path, real_number, whole_number
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.io.bag_writer import IMAGE_TOPIC, write_bag
 from ttt3r_ros.io.frames import Frame, Sequence
@@ -89,8 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_input_arguments(parser, _DEFAULT_INPUT)
     parser.add_argument(
-        '--out', type=Path, default=Path('demo_out'), metavar='DIR', help='folder for the results'
-    )
+        '--out', type=file_path, default=Path('demo_out'), metavar='DIR',
+        help='folder for the results',
+    )  # fmt: skip
     parser.add_argument(
         '--rate', type=real_number(0.0, 1000.0), default=0.0, metavar='HZ',
         help='play this many images per second, dropping what the node cannot take '

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ttt3r_ros.cli.usage import UsageError, image_size, whole_number, whole_numbers
+from ttt3r_ros.cli.usage import UsageError, file_path, image_size, whole_number, whole_numbers
 from ttt3r_ros.evaluation.datasets.registry import DATASETS
 from ttt3r_ros.evaluation.datasets.synthetic import SIZE
 from ttt3r_ros.evaluation.protocols import TASKS
@@ -26,7 +26,7 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         '--dataset', choices=DATASETS, default='sequence', help='(default: any one recording)'
     )
     data.add_argument(
-        '--root', type=Path, help='folder of the data set as unpacked, or the recording'
+        '--root', type=file_path, help='folder of the data set as unpacked, or the recording'
     )
     data.add_argument('--sequences', type=_names, default=[], metavar='A,B', help='(default: all)')
     data.add_argument(
@@ -101,7 +101,7 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the files (default: after task and data)',
     )
     parser.add_argument(
-        '--out', type=Path, default=Path('evaluation_out'), help='(default: evaluation_out)'
+        '--out', type=file_path, default=Path('evaluation_out'), help='(default: evaluation_out)'
     )
     parser.add_argument('--quiet', action='store_true', help='show no progress')
 

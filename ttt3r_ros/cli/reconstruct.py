@@ -18,7 +18,7 @@ from ttt3r_ros.cli.folders import refuse_foreign, refuse_recording
 from ttt3r_ros.cli.inputs import add_input_arguments, open_input
 from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
-from ttt3r_ros.cli.usage import INCOMPLETE
+from ttt3r_ros.cli.usage import INCOMPLETE, file_path
 from ttt3r_ros.errors import DatasetError, ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.frames import ColorImage, Frame, Sequence
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_input_arguments(parser)
     parser.add_argument(
-        '--out', type=Path, required=True, metavar='DIR', help='folder for the results'
+        '--out', type=file_path, required=True, metavar='DIR', help='folder for the results'
     )
     parser.add_argument(
         '--camera',

@@ -1,10 +1,11 @@
-"""Wrong usage of the command line, and numbers on it; argparse shows what is said of them."""
+"""Wrong usage of the command line, its numbers and paths; argparse shows what is said of them."""
 
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 import math
+from pathlib import Path
 
 from ttt3r_ros.errors import Ttt3rError
 
@@ -41,6 +42,13 @@ def real_number(least: float, most: float) -> Callable[[str], float]:
         return number
 
     return read
+
+
+def file_path(text: str) -> Path:
+    """Read a path; an empty one, which would be the working directory, is refused."""
+    if not text:
+        raise ArgumentTypeError('it is empty: is a variable of the shell not set?')
+    return Path(text)
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
