@@ -83,7 +83,7 @@ def test_an_image_in_the_same_light_stays_as_it_is(picture):
     corners = detect(picture, NONE, 150)
     exposure = Exposure(picture, moved)
     assert exposure.guess(corners, corners) is picture
-    assert exposure.correct(corners, corners + [6.0, 0.0]) is None
+    assert exposure.correct(corners, corners + np.float32([6, 0])) is None
 
 
 def test_what_enters_an_image_is_no_change_of_light(picture):
