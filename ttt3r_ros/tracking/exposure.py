@@ -16,6 +16,7 @@ _HALF = 20  # pixels; half the square around a point, which may be found some pi
 _DARKEST = 1.0  # grey level that is added to both: of the darkest ones noise decides
 _FEWEST = 8  # points that tell something
 _CLEARLY = 3.0  # standard errors between two brightnesses that are not the same
+_LARGE = 0.05  # gain, log; with less, most points are found all the same
 _MATTERS = 0.005  # of a gain, log: points move by about 0.1 pixels
 
 
@@ -36,14 +37,17 @@ class Exposure:
         self, pixels: NDArray[np.floating], there: NDArray[np.floating]
     ) -> NDArray[np.uint8]:
         """
-        Change the earlier image where it clearly is not as bright.
+        Change the earlier image where it clearly is much brighter or darker.
+
+        Less is better told by points that were found: all guesses may be off alike.
 
         :param pixels: of points in the earlier image [N, 2]
         :param there: about where they are in the later one [N, 2]
         :return: the same image where it may be as bright [H, W]
         """
         log_gain, error = self._measure(pixels, there)
-        self._log_gain = log_gain if abs(log_gain) > _CLEARLY * error else 0.0
+        clearly = abs(log_gain) > max(_LARGE, _CLEARLY * error)
+        self._log_gain = log_gain if clearly else 0.0
         return self._lit()
 
     def correct(
@@ -57,7 +61,7 @@ class Exposure:
         :return: None where that was as bright already, or too few points tell [H, W]
         """
         log_gain, error = self._measure(pixels, there)
-        if not np.isfinite(error) or abs(log_gain - self._log_gain) < _MATTERS:
+        if abs(log_gain - self._log_gain) < max(_MATTERS, _CLEARLY * error):
             return None
         self._log_gain = log_gain
         return self._lit()
