@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ttt3r_ros.tracking.exposure import Exposure
 from ttt3r_ros.tracking.features import detect, follow, sharpness
 
 NONE = np.zeros((0, 2), np.float32)
@@ -59,6 +60,40 @@ def test_a_shift_is_followed_and_what_leaves_is_not(picture):
     assert error.max() < 0.6
     gone = ((corners + shift)[:, 0] > 320) | ((corners + shift)[:, 1] < 0)
     assert not good[gone].any()
+
+
+@pytest.mark.parametrize('gain', [0.4, 0.8, 0.97, 1.1, 1.8])
+@pytest.mark.parametrize('off', [0.0, 6.0])
+def test_points_are_found_where_the_light_changes(picture, gain, off):
+    shift = np.array([6.5, -4.25], np.float32)
+    picture = (0.5 * picture).astype(np.uint8)
+    moved = cv2.warpAffine(picture, np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (320, 240))
+    lit = (gain * moved).astype(np.uint8)
+    corners = detect(picture, NONE, 150)
+    guess = corners + shift + np.float32(off)
+    _, in_same_light, _ = follow(picture, moved, corners, guess)
+    there, good, clear = follow(picture, lit, corners, guess)
+    assert good.sum() > 0.95 * in_same_light.sum()
+    assert clear[good].mean() > 0.95
+    assert np.median(np.abs(there[good] - corners[good] - shift).max(axis=1)) < 0.06
+
+
+def test_an_image_in_the_same_light_stays_as_it_is(picture):
+    moved = np.roll(picture, 6, axis=1)
+    corners = detect(picture, NONE, 150)
+    exposure = Exposure(picture, moved)
+    assert exposure.guess(corners, corners) is picture
+    assert exposure.correct(corners, corners + np.float32([6, 0])) is None
+
+
+def test_what_enters_an_image_is_no_change_of_light(picture):
+    corners = detect(picture, NONE, 150)
+    entered = picture.copy()
+    entered[:, :120] = 20
+    there, good, _ = follow(picture, entered, corners, corners)
+    stays = corners[:, 0] > 140
+    assert good[stays].mean() > 0.95
+    assert np.abs(there[stays & good] - corners[stays & good]).max() < 0.05
 
 
 @pytest.mark.parametrize('noise', [0.6, 2.0, 6.0])

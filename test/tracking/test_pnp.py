@@ -168,6 +168,17 @@ def test_a_camera_at_rest_forgets_nothing_and_does_not_turn(film):
     assert rotation_angle(inverse(arrived) @ stayed) < 1e-3
 
 
+def test_a_light_that_flickers_does_not_matter(film):
+    poses, frames = film
+    track, found = tracker(), []
+    for k, (image, depth) in enumerate(frames):
+        found.append(feed(track, (image * (1.0, 0.65)[k % 2]).astype(np.uint8), depth, poses[0]))
+    assert all(one.covariance is not None for one in found[1:])  # in one map
+    estimated = np.array([one.T_world_camera for one in found])
+    assert np.abs(estimated[:, :3, 3] - poses[:, :3, 3]).max() < 0.015
+    assert rotation_angle(inverse(estimated) @ poses).max() < 0.007
+
+
 def test_a_map_at_rest_gets_used_to_the_light(film):
     _, frames = film
     track = tracker()

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.tracking.exposure import Exposure
+
 Pixels = NDArray[np.float32]
 
 _WINDOW = (13, 13)  # pixels around a corner that are compared
@@ -18,6 +20,7 @@ _LEAST_TEXTURE = 1e-4  # smallest eigenvalue of a patch that can be followed (Op
 _NOISE_TEXTURE = 0.23 / 1024  # that eigenvalue for noise of variance 1 (Scharr's kernel)
 _RESIDUAL_VARIANCE = 0.79  # of noise in one image, where two differ by 1 in the mean (normal)
 _LEAST_CLEAR = 1.5  # times the texture of noise
+_GAINS = 4  # times at most that the brightness is compared anew: each finds more points
 _BACK_ERROR = 0.7  # pixels between a point and where it returns to when followed back
 _BORDER = 3  # pixels
 _QUALITY = 0.002  # weakest corner, relative to the strongest
@@ -87,7 +90,15 @@ def follow(
     """
     if len(pixels) == 0:
         return pixels, np.zeros(0, np.bool_), np.zeros(0, np.bool_)
+    exposure = Exposure(before, after)
+    before = exposure.guess(pixels, guess)
     there, found, residual = _flow(before, after, pixels, guess, levels)
+    for _ in range(_GAINS):
+        lit = exposure.correct(pixels[found], there[found])
+        if lit is None:
+            break
+        before = lit
+        there, found, residual = _flow(before, after, pixels, guess, levels)
     back, returned, texture = _flow(
         after, before, there, pixels, 0, cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
     )
