@@ -77,6 +77,25 @@ def test_a_topic_of_another_type_is_the_reason_for_silence(transport, other):
     assert received.why_silent() == ''
 
 
+@pytest.mark.parametrize('transport', ['raw', 'compressed'])
+def test_a_camera_that_has_the_other_kind_of_topic_is_told(transport):
+    node = FakeNode()
+    received = ImageReceiver(
+        node,
+        NodeConfig(image_transport=transport),
+        Statistics(),
+        rgb_image,
+        announce=print,
+        warn=print,
+    )
+    other = '/image' if transport == 'compressed' else '/image/compressed'
+    node.get_publishers_info_by_topic = lambda _: []
+    node.count_publishers = lambda topic: int(topic == other)
+    assert received.why_silent() == f'nobody publishes it, but {other} (image_transport)'
+    node.count_publishers = lambda _: 0
+    assert received.why_silent() == 'nobody publishes it'
+
+
 CAMERA = Intrinsics.centred(16, 12, 12.0)
 
 

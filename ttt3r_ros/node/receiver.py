@@ -216,7 +216,12 @@ class ImageReceiver:
         """Tell why no image can come, as far as the other side shows it; empty: not known."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
-            return 'nobody publishes it'
+            raw = self._node.resolve_topic_name('image')
+            other = raw if self._kind is CompressedImage else f'{raw}/compressed'
+            there = (
+                f', but {other} (image_transport)' if self._node.count_publishers(other) else ''
+            )
+            return f'nobody publishes it{there}'
         wanted = f'sensor_msgs/msg/{self._kind.__name__}'
         kinds = {publisher.topic_type for publisher in publishers}
         if wanted not in kinds:
