@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
+from rclpy.duration import Duration
 from rclpy.node import Node
 
 from ttt3r_ros.node import transforms
+from ttt3r_ros.node.conversions import transform_message
 from ttt3r_ros.node.frames import FrameNames
 from ttt3r_ros.node.settings import NodeConfig
 
@@ -69,4 +71,33 @@ def test_a_stamp_before_all_time_has_no_odometry(node):
     made = transforms.Transforms(node, NodeConfig(publish_odom_tf=False, base_frame='base_link'))
     with pytest.raises(transforms.TransformException, match='stamp -2000000000 ns'):
         made.odometry(NAMES, Time(sec=-2))
+    made.destroy()
+
+
+def test_odometry_that_has_ended_holds_up_one_image_and_no_other(node, monkeypatch):
+    waits: list[float] = []
+    newest: list[int] = []
+
+    def look(_odom, _base, at, timeout=Duration()):  # noqa: B008
+        if at.nanoseconds:
+            waits.append(timeout.nanoseconds / 1e9)
+        if at.nanoseconds or not newest:
+            raise transforms.TransformException('not known')
+        return transform_message(np.eye(4), Time(sec=newest[-1]), 'odom', 'base_link')
+
+    made = transforms.Transforms(node, NodeConfig(publish_odom_tf=False))
+    monkeypatch.setattr(made._buffer, 'lookup_transform', look)
+
+    def ask(second: int) -> float:
+        with pytest.raises(transforms.TransformException):
+            made.odometry(NAMES, Time(sec=second))
+        return waits[-1]
+
+    assert [ask(5), ask(6)] == [0.3, 0.0]
+    newest.append(6)  # it has begun, but is late
+    assert [ask(7), ask(8)] == [0.3, 0.0]
+    newest.append(7)
+    assert [ask(9), ask(10)] == [0.3, 0.0]
+    made.forget()
+    assert ask(11) == 0.3
     made.destroy()

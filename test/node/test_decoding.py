@@ -178,7 +178,7 @@ def test_compressed_image_that_is_cut_off_is_refused(suffix):
 
 @pytest.mark.parametrize('data', [b'', b'no image at all'])
 def test_compressed_nonsense_is_refused(data):
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match=r"format 'rgb8; jpeg compressed bgr8'.*no image$"):
         compressed_to_rgb(compressed(data))
 
 

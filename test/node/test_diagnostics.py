@@ -74,6 +74,16 @@ def test_overflow_is_an_error_and_a_bad_image_a_warning_once(report):
     assert judge(snapshot=bad, report=report, check=check)['input'].level == WARN
 
 
+def test_counts_that_begin_anew_with_a_new_configuration_are_no_loss(report):
+    check = HealthCheck('/ttt3r')
+    long_ago = replace(FINE, counts={'received': 5000, 'bad': 40})
+    judge(snapshot=long_ago, report=report, check=check)
+    anew = replace(FINE, counts={'received': 3, 'bad': 1})
+    assert judge(snapshot=anew, report=report, check=check)['input'].level == OK
+    later = replace(FINE, counts={'received': 13, 'bad': 2})
+    assert judge(snapshot=later, report=report, check=check)['input'].level == WARN
+
+
 def test_camera_info_that_cannot_be_used_is_a_warning(report):
     useless = replace(FINE, counts={'with bad camera_info': 1})
     status = judge(snapshot=useless, report=report)['input']
@@ -131,6 +141,13 @@ def test_statistics_give_rates_and_percentiles():
     assert snapshot.counts == {'received': 100, 'processed': 100, 'dropped': 4}
     assert snapshot.silence == pytest.approx(0.0, abs=1e-6)
     assert statistics.snapshot(1100.0).input_rate == 0
+
+
+def test_latencies_before_a_simulated_clock_has_begun_count_for_nothing():
+    statistics = Statistics()
+    for latency in (float('nan'), 0.2, 0.2):
+        statistics.publish(0.0, latency=latency, processing=0.1, parts={})
+    assert statistics.snapshot(0.0).latency == (0.2, 0.2)
 
 
 def test_the_rate_of_a_fast_camera_is_told():

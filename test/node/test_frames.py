@@ -169,8 +169,15 @@ def test_images_without_a_usable_frame_are_refused(frame):
 
 
 @pytest.mark.parametrize(
-    'frames', [{'map_frame': ''}, {'odom_frame': 'map'}, {'base_frame': 'odom'}]
+    'frames',
+    [
+        {'map_frame': ''},
+        {'odom_frame': 'map'},
+        {'base_frame': 'odom'},
+        {'frame_prefix': '/left/'},
+        {'base_frame': '/base_link'},
+    ],
 )
-def test_frames_must_be_named_and_differ(frames):
+def test_frames_must_be_named_and_differ_and_begin_without_a_slash(frames):
     with pytest.raises(ValueError, match='frame'):
         NodeConfig(**frames)

@@ -59,8 +59,8 @@ def pipeline_of(views, transforms, statistics, config=None, seen=None):
     return pipeline, outputs, record
 
 
-def received(seconds=0, epoch=0, jumps=0):
-    header = Header(frame_id='camera')
+def received(seconds=0, epoch=0, jumps=0, frame='camera'):
+    header = Header(frame_id=frame)
     header.stamp.sec = seconds
     return Received(Image(header=header), 0.0, epoch, jumps)
 
@@ -106,6 +106,30 @@ def test_where_odom_is_not_known_yet_odometry_says_so_and_no_velocity_leaps(fake
     np.testing.assert_allclose(speeds, [0.0, 0.1, 0.1, 0.1], atol=1e-9)
     poses = [call.args for call in record.add_pose.call_args_list]
     assert [T_odom_base is None for _, T_odom_base, _ in poses] == [True, False, False, False]
+
+
+def test_odometry_that_does_not_come_is_a_problem_until_it_does(fake_view):
+    views = [fake_view(index=i, pose=at(0.1 * i), tracking=TRACKED) for i in range(3)]
+    config = NodeConfig(publish_odom_tf=False, base_frame='base_link')
+    pipeline, _, _ = pipeline_of(views, Wheels([at(0.0), None, at(0.2)]), Statistics(), config)
+    problems = []
+    for second in range(3):
+        pipeline.process(received(second))
+        problems.append(pipeline.report.problem)
+    assert problems == ['', 'no map -> odom for this image: nothing yet', '']
+
+
+def test_images_of_another_camera_are_refused_until_a_reset(fake_view):
+    views = [fake_view(index=i, pose=at(0.0), tracking=TRACKED) for i in range(3)]
+    transforms = MagicMock(mounting=MagicMock(return_value=None))
+    statistics = Statistics()
+    pipeline, outputs, _ = pipeline_of(views, transforms, statistics)
+    for epoch, frame in ((0, 'camera'), (0, 'rear'), (0, 'camera'), (1, 'rear')):
+        pipeline.process(received(epoch=epoch, frame=frame))
+        assert bool(pipeline.report.problem) == ((epoch, frame) == (0, 'rear'))
+    assert statistics.snapshot(0.0).counts['bad'] == 1
+    sent = [call.args[2] for call in outputs.send_odometry.call_args_list]
+    assert sent == ['camera', 'camera', 'rear']
 
 
 def test_tf_is_forgotten_after_a_jump_even_if_the_image_that_jumped_does_not_come(fake_view):

@@ -53,6 +53,12 @@ def test_saving_leaves_two_whole_files(record, tmp_path):
     assert np.loadtxt(tum)[:, 1].tolist() == [0, 1, 2, 3, 4]
 
 
+def test_a_folder_beside_the_node_is_named_in_full(record, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = record.save(map_directory('maps'), '/ttt3r')
+    assert {path.parent for path in paths} == {tmp_path / 'maps'}
+
+
 def test_saving_twice_in_a_second_overwrites_nothing(record, tmp_path):
     first, second = record.save(tmp_path, 'a'), record.save(tmp_path, 'a')
     assert len({*first, *second}) == 4

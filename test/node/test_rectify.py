@@ -1,11 +1,11 @@
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import ImageMapping
-from ttt3r_ros.node.rectify import Rectifier, read_calibration
+from ttt3r_ros.node.rectify import Rectifier, read_calibration, told_by
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 120.0
 K = np.array([[FOCAL, 0, 79.5], [0, FOCAL, 59.5], [0, 0, 1]])
@@ -18,7 +18,7 @@ MODELS = {
 
 def info(model: str = 'plumb_bob', d: list[float] | None = None, **changes) -> CameraInfo:
     msg = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model=model)
-    msg.k, msg.d = K.ravel(), d or []
+    msg.k, msg.d = K.ravel(), [] if d is None else d
     msg.p = np.hstack([K * [[0.9], [0.9], [1]], np.zeros((3, 1))]).ravel()
     for name, value in changes.items():
         setattr(msg, name, value)
@@ -119,8 +119,32 @@ def test_a_distorted_image_becomes_image_rect_where_p_describes_that(model, turn
 
 def test_a_distorted_image_keeps_k_where_p_is_not_filled():
     msg = info(d=MODELS['plumb_bob'], r=np.eye(3).ravel(), p=np.zeros(12))
-    camera = read_calibration(msg, WIDTH, HEIGHT, rectified=False).intrinsics
-    assert camera.fx == FOCAL
+    calibration = read_calibration(msg, WIDTH, HEIGHT, rectified=False)
+    assert (calibration.intrinsics.fx, calibration.doubt) == (FOCAL, '')
+
+
+def test_a_p_that_is_of_no_use_is_told():
+    msg = info(d=MODELS['plumb_bob'], r=np.eye(3).ravel(), p=np.full(12, np.nan))
+    calibration = read_calibration(msg, WIDTH, HEIGHT, rectified=False)
+    assert calibration.intrinsics.fx == FOCAL
+    assert 'P is [nan' in calibration.doubt
+
+
+def test_camera_info_that_says_something_else_is_told_from_one_that_comes_later():
+    def told(**changes):
+        return told_by(info(**({'d': MODELS['plumb_bob'], 'r': np.eye(3).ravel()} | changes)))
+
+    later = info(d=MODELS['plumb_bob'], r=np.eye(3).ravel())
+    later.header.stamp.sec = 5
+    assert told_by(later) == told()
+    others = [
+        {name: np.full(size, 0.5)} for name, size in (('k', 9), ('p', 12), ('r', 9), ('d', 5))
+    ]
+    others += [{'width': 320}, {'height': 240}, {'binning_x': 2}, {'binning_y': 2}]
+    others += [{'roi': RegionOfInterest(**{name: 8})} for name in ('x_offset', 'y_offset')]
+    others += [{'roi': RegionOfInterest(**{name: 8})} for name in ('width', 'height')]
+    others.append({'distortion_model': 'equidistant'})
+    assert len({told(), *(told(**changes) for changes in others)}) == 1 + len(others)
 
 
 def test_what_the_lens_has_not_seen_is_known_and_no_edge():

@@ -12,6 +12,13 @@ def test_rising_stamps_are_accepted_and_duplicates_and_small_steps_back_are_not(
     ]  # fmt: skip
 
 
+def test_a_stamp_that_is_left_empty_is_no_jump_but_simulated_time_may_begin_anew():
+    monitor = StampMonitor(1.0)
+    verdicts = [monitor.judge(stamp) for stamp in (0, 10 * SECOND, 0, 11 * SECOND)]
+    assert [verdict.value for verdict in verdicts] == ['accept', 'accept', 'drop', 'accept']
+    assert monitor.judge(0, now=1) is Verdict.JUMP
+
+
 def test_a_bag_that_loops_is_one_jump():
     monitor = StampMonitor(1.0)
     loop = [int(stamp * SECOND) for stamp in (10, 11, 12)]

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from rosbags.image import image as rosbags_image
 
 from ttt3r_ros.errors import ImageError
@@ -129,7 +129,7 @@ def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:
     data = np.frombuffer(message.data, np.uint8)[header:]
     if _is_cut_off(data):
         raise ImageError(f'compressed image is cut off after {data.size} bytes')
-    _check_declared_size(data)
+    _check_declared_size(data, message.format)
     pixels = cv2.imdecode(data, flags)
     if pixels is None:
         raise ImageError(f'compressed image (format {message.format!r}) cannot be decoded')
@@ -146,13 +146,15 @@ def _is_cut_off(data: NDArray[np.uint8]) -> bool:
     return ends[0] not in data.tobytes().rstrip(b'\0')[-1024:]
 
 
-def _check_declared_size(data: NDArray[np.uint8]) -> None:
+def _check_declared_size(data: NDArray[np.uint8], kind: str) -> None:
     """Refuse an image whose header, in a few bytes, asks for gigabytes; OpenCV would try."""
     try:
         with Image.open(BytesIO(data.data)) as image:
             width, height = image.size
     except UNREADABLE as error:
-        raise ImageError(f'compressed image cannot be decoded: {error}') from error
+        unknown = isinstance(error, UnidentifiedImageError)  # its text is of a Python object
+        reason = 'they are no image' if unknown else error
+        raise ImageError(f'data of format {kind!r} cannot be decoded: {reason}') from error
     if width * height > MOST_PIXELS:
         raise ImageError(f'compressed image of {width}x{height} pixels is too large')
 

@@ -59,7 +59,8 @@ class HealthCheck:
         self, situation: Situation, snapshot: Snapshot, report: Report, config: NodeConfig
     ) -> list[DiagnosticStatus]:
         """Return one status each for input, reconstruction and output."""
-        new = {key: n - self._before.get(key, 0) for key, n in snapshot.counts.items()}
+        # Configuring counts from zero again.
+        new = {key: max(0, n - self._before.get(key, 0)) for key, n in snapshot.counts.items()}
         self._before = dict(snapshot.counts)
         reports = {
             'input': (

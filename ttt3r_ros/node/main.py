@@ -57,20 +57,20 @@ def main(args: list[str] | None = None) -> None:
     from ttt3r_ros.node.memory import fill_small_blocks, tune_allocator
 
     tune_allocator()  # before the libraries below have threads
-    import rclpy
     from rclpy.executors import ExternalShutdownException
     from rclpy.signals import SignalHandlerOptions
 
     from ttt3r_ros.node.executor import PromptExecutor
     from ttt3r_ros.node.reconstruction_node import ReconstructionNode
     from ttt3r_ros.node.shared_memory import make_room_for_images, remove_unfinished_segments
+    from ttt3r_ros.node.start import start_ros
 
     make_room_for_images()
     fill_small_blocks()
     removed = remove_unfinished_segments()
     ending = Ending()
     _on_signals(lambda *_: ending.tell(0))
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    start_ros('reconstruction_node', args, signal_handler_options=SignalHandlerOptions.NO)
     node = ReconstructionNode(on_crash=lambda: ending.tell(1))
     for path in removed:
         node.get_logger().warning(f'{path} removed: a process was killed while it created it')

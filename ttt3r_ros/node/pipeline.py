@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
-from ttt3r_ros.errors import ReconstructionError, Ttt3rError
+from ttt3r_ros.errors import ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, transform_points
 from ttt3r_ros.node.conversions import nanoseconds
@@ -93,9 +93,11 @@ class Pipeline:
         self._lock = threading.Lock()  # held while results go out: a reset comes before or after
         self._started = -1  # the epoch that the state belongs to
         self._jumps = 0  # of the stamps back, that TF has been told of
+        self._camera_frame = ''  # of the images of this epoch
         self._mounting: Transform | None = None
         self._epoch: Epoch | None = None  # begins with the first image that is not lost
         self._twist = TwistEstimator()
+        self._trouble = ''  # with what was published of the last image
         self._changes: dict[str, Any] = {}  # settings that the reconstructor has yet to take over
         self.report = Report()
 
@@ -198,6 +200,11 @@ class Pipeline:
         prepared, decoded = self._decode(frame, ahead=False) if alone else frame.ahead.result()
         if frame.epoch != self._started:
             self._start(frame, names)
+        if names.camera != self._camera_frame:
+            raise ImageError(
+                f'it is in frame {names.camera}, those before in {self._camera_frame}: of another '
+                'camera? (~/reset takes that)'
+            )
         self._take_over_changes(frame)
         world = self.config.points_source == 'network_world'
         view = self._reconstructor.add(prepared, camera=decoded.camera, world=world)
@@ -217,7 +224,9 @@ class Pipeline:
             if view.tracking.belongs_in_map:
                 self._add_to_map(frame.stamp, names, view, valid, epoch.T_map_world)
             confidence = float(view.confidence.mean())
-            self.report = Report(view=view, confidence=confidence, calibrated=decoded.camera)
+            self.report = Report(
+                self._trouble, view=view, confidence=confidence, calibrated=decoded.camera
+            )
         mapped = time.monotonic()
         self._reconstructor.finish()
         ended = time.monotonic()
@@ -249,13 +258,13 @@ class Pipeline:
         self._twist = TwistEstimator()
         self._record.clear()
         self._reconstructor.reset()
-        self._started = frame.epoch
+        self._started, self._camera_frame = frame.epoch, names.camera
 
     def _publish(
         self, frame: Received, names: FrameNames, view: View, valid: NDArray[np.bool_]
     ) -> Epoch:
         """Publish what is known of an image; return the epoch it is in."""
-        config, out = self.config, self._outputs
+        config, out, self._trouble = self.config, self._outputs, ''
         header = Header(stamp=frame.stamp, frame_id=names.camera)
         epoch = self._epoch
         if epoch is None:
@@ -310,9 +319,8 @@ class Pipeline:
             odometry = self._transforms.odometry(names, stamp)
         except TransformException as error:
             self._statistics.count('without odometry')
-            self._warn(
-                'without odometry', f'no {names.map} -> {names.odom} for this image: {error}'
-            )
+            self._trouble = f'no {names.map} -> {names.odom} for this image: {error}'
+            self._warn('without odometry', self._trouble)
             return None
         return epoch.follow_odometry(view.T_world_camera, odometry)
 

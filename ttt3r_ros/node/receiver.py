@@ -25,7 +25,7 @@ from ttt3r_ros.node.conversions import NANOSECONDS, nanoseconds
 from ttt3r_ros.node.decoding import Decoder, compressed_to_rgb, to_rgb
 from ttt3r_ros.node.frame_queue import FrameQueue
 from ttt3r_ros.node.listener import Listener
-from ttt3r_ros.node.rectify import Rectifier, read_calibration
+from ttt3r_ros.node.rectify import Calibration, Rectifier, read_calibration, told_by
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.stamps import SequenceGaps, StampMonitor, Verdict
 from ttt3r_ros.node.statistics import Statistics
@@ -113,7 +113,9 @@ class ImageReceiver:
         self._announce = announce
         self._warn = warn
         self._rectifier = Rectifier()
-        self._rectifying = threading.Lock()  # images are decoded in two threads
+        self._calibrating = threading.Lock()  # images are decoded in two threads
+        self._said: tuple[object, ...] = ()  # by the camera_info of the calibration
+        self._calibration: Calibration | None = None
         self._info: CameraInfo | None = None
         self._info_came = threading.Event()
         self._info_awaited = False
@@ -137,8 +139,12 @@ class ImageReceiver:
     def topic(self) -> str:
         """Full name of the image topic."""
         topic = self._node.resolve_topic_name('image')
-        compressed = self._config.image_transport == 'compressed'
+        compressed = self._kind is CompressedImage
         return f'{topic}/compressed' if compressed else topic
+
+    @property
+    def _kind(self) -> Any:
+        return CompressedImage if self._config.image_transport == 'compressed' else Image
 
     def subscribe(self) -> None:
         """Begin to receive."""
@@ -146,7 +152,6 @@ class ImageReceiver:
         self.queue.hold(self._paused)
         self._statistics.listen_again()
         self._gaps = SequenceGaps()  # what was sent while nobody listened is not lost
-        kind = CompressedImage if self._config.image_transport == 'compressed' else Image
         waiting = self._config.input_queue
         depth = waiting + _IN_FLIGHT if waiting else _DEPTH
         on_image = self._on_image if _TELLS_INFO else lambda msg: self._on_image(msg, {})
@@ -154,7 +159,7 @@ class ImageReceiver:
         group = MutuallyExclusiveCallbackGroup()
         # camera_info as the images: best effort loses what is sent before the two sides have met.
         self._listeners = [
-            self._listen(kind, self.topic, on_image, depth, group),
+            self._listen(self._kind, self.topic, on_image, depth, group),
             self._listen(CameraInfo, 'camera_info', self._on_info, 5, group),
         ]
         self._info_awaited = False
@@ -211,7 +216,19 @@ class ImageReceiver:
         """Tell why no image can come, as far as the other side shows it; empty: not known."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
-            return 'nobody publishes it'
+            raw = self._node.resolve_topic_name('image')
+            other = raw if self._kind is CompressedImage else f'{raw}/compressed'
+            there = (
+                f', but {other} (image_transport)' if self._node.count_publishers(other) else ''
+            )
+            return f'nobody publishes it{there}'
+        wanted = f'sensor_msgs/msg/{self._kind.__name__}'
+        kinds = {publisher.topic_type for publisher in publishers}
+        if wanted not in kinds:
+            return (
+                f'it is published as {", ".join(sorted(kinds))}, and image_transport '
+                f'{self._config.image_transport} listens to {wanted}'
+            )
         policies = {publisher.qos_profile.reliability for publisher in publishers}
         if self._must_be_reliable and policies == {ReliabilityPolicy.BEST_EFFORT}:
             return 'it is published best effort, image_qos asks for reliable'
@@ -265,23 +282,39 @@ class ImageReceiver:
         if info is None:
             return Decoded(image)
         try:
-            rectified = self._config.rectified_input
-            calibration = read_calibration(info, width, height, rectified=rectified)
+            calibration = self._calibrate(info, width, height)
         except ImageError as error:
             self._statistics.count('with bad camera_info')
             self._warn('camera_info', f'camera_info ignored: {error}')
             return Decoded(image)
-        with self._rectifying:
+        with self._calibrating:
             flat, seen = self._rectifier.apply(image, calibration)
         return Decoded(flat, calibration.intrinsics, seen)
 
+    def _calibrate(self, info: CameraInfo, width: int, height: int) -> Calibration:
+        """Read camera_info, unless it says of such images what it has said before."""
+        said = (width, height, *told_by(info))
+        with self._calibrating:
+            if self._calibration is None or said != self._said:
+                rectified = self._config.rectified_input
+                self._calibration = read_calibration(info, width, height, rectified=rectified)
+                self._said = said
+                if self._calibration.doubt:
+                    self._warn('P of camera_info', self._calibration.doubt)
+            return self._calibration
+
     def _wait_for_info(self) -> None:
-        """Let the first image wait a little for camera_info, where somebody publishes that."""
-        if self._info_awaited:
-            return
-        self._info_awaited = True
-        if self._node.count_publishers(self._node.resolve_topic_name('camera_info')):
-            self._info_came.wait(_INFO_PATIENCE)
+        """
+        Let the first image wait a little for camera_info, where somebody publishes that.
+
+        The next one, which may be prepared meanwhile, waits with it.
+        """
+        with self._calibrating:
+            if self._info_awaited:
+                return
+            self._info_awaited = True
+            if self._node.count_publishers(self._node.resolve_topic_name('camera_info')):
+                self._info_came.wait(_INFO_PATIENCE)
 
     def _on_info(self, msg: CameraInfo) -> None:
         self._info = msg

@@ -126,7 +126,7 @@ class Record:
         if not len(stamps):
             raise DatasetError('nothing has been reconstructed yet')
         try:
-            directory = directory.expanduser()
+            directory = directory.expanduser().absolute()  # whoever asks is in another folder
         except RuntimeError as error:
             raise DatasetError(f'{directory} is no folder: {error}') from error
         directory.mkdir(parents=True, exist_ok=True)

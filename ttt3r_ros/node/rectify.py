@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +27,14 @@ class Calibration:
     :param lens: of the image as it comes
     :param model: of the distortion
     :param distortion: coefficients; empty where there is none
+    :param doubt: why it is not what image_proc would make of it; empty where it is
     """
 
     intrinsics: Intrinsics
     lens: Intrinsics
     model: str = 'plumb_bob'
     distortion: tuple[float, ...] = ()
+    doubt: str = ''
 
 
 def read_calibration(info: Any, width: int, height: int, *, rectified: bool) -> Calibration:
@@ -49,11 +50,22 @@ def read_calibration(info: Any, width: int, height: int, *, rectified: bool) -> 
     """
     lens = _intrinsics(info, width, height, rectified=rectified)
     distortion = () if rectified else _distortion(info)
-    camera = lens
+    camera, doubt = lens, ''
     if distortion and np.allclose(info.r, np.eye(3).ravel(), rtol=0, atol=1e-6):
-        with suppress(ImageError):
+        try:
             camera = _intrinsics(info, width, height, rectified=True)
-    return Calibration(camera, lens, info.distortion_model, distortion)
+        except ImageError as error:
+            if np.any(info.p):  # else it was left open
+                doubt = f'images are undistorted with K as their camera matrix: {error}'
+    return Calibration(camera, lens, info.distortion_model, distortion, doubt)
+
+
+def told_by(info: Any) -> tuple[object, ...]:
+    """Return all that a `sensor_msgs/CameraInfo` says of its images, to be compared."""
+    roi = info.roi
+    window = roi.x_offset, roi.y_offset, roi.width, roi.height, info.binning_x, info.binning_y
+    numbers = (values.tobytes() for values in (info.d, info.k, info.r, info.p))
+    return info.width, info.height, info.distortion_model, *window, *numbers
 
 
 class Rectifier:

@@ -40,6 +40,7 @@ from ttt3r_ros.node.conversions import (
 )
 from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.shared_memory import make_room_for_images
+from ttt3r_ros.node.start import start_ros
 from ttt3r_ros.settings import check_settings, setting
 
 _PATIENCE = 60.0  # seconds to wait for the reconstruction of an image
@@ -257,7 +258,7 @@ def main(args: list[str] | None = None) -> None:
     :param args: command line; by default that of the process
     """
     make_room_for_images()
-    rclpy.init(args=args)
+    start_ros('sequence_player', args)
     try:
         player = SequencePlayer()
     except (Ttt3rError, ValueError) as error:

@@ -130,6 +130,9 @@ class NodeConfig:
             if not getattr(self, name):
                 raise ValueError(f'{name} is empty; a frame name is needed')
         names = [self.map_frame, self.odom_frame, self.base_frame, self.camera_frame]
+        slashed = [name for name in [self.frame_prefix, *names] if name.startswith('/')]
+        if slashed:
+            raise ValueError(f'{slashed[0]!r} begins with a slash; frames of tf2 have none')
         given = [name for name in names if name]
         if len(set(given)) < len(given):
             raise ValueError(f'frames must differ; they are {", ".join(given)}')

@@ -41,6 +41,8 @@ class StampMonitor:
         """
         if now and stamp > now + max(self._threshold, _STALE_CLOCK):
             return Verdict.EARLY
+        if stamp == 0 and not now and self._last:
+            return Verdict.DROP  # left empty, and no jump
         last = self._last
         if last is None or stamp > last:
             self._last = stamp

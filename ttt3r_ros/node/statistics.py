@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+import math
 import threading
 import time
 
@@ -68,14 +69,15 @@ class Statistics:
         """
         Note that the results of an image went out.
 
-        :param latency: seconds since its stamp, by the clock of the stamps
+        :param latency: seconds since its stamp, by the clock of the stamps; NaN: not known
         :param processing: seconds since it was received
         :param parts: seconds that each part of the work took, by name
         """
         with self._lock:
             self._counts['processed'] += 1
             _append(self._published, now)
-            self._latencies.append(latency)
+            if not math.isnan(latency):
+                self._latencies.append(latency)
             self._processing.append(processing)
             for name, seconds in parts.items():
                 self._parts.setdefault(name, deque(maxlen=_SAMPLES)).append(seconds)

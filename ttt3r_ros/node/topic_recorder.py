@@ -29,6 +29,7 @@ from ttt3r_ros.node.conversions import NANOSECONDS
 from ttt3r_ros.node.outputs import TOPICS, topic_qos
 from ttt3r_ros.node.parameters import Parameters
 from ttt3r_ros.node.shared_memory import make_room_for_images
+from ttt3r_ros.node.start import start_ros
 from ttt3r_ros.settings import check_settings, setting
 
 _STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -112,7 +113,7 @@ def main(args: list[str] | None = None) -> None:
     :param args: command line; by default that of the process
     """
     make_room_for_images()
-    rclpy.init(args=args)
+    start_ros('topic_recorder', args)
     try:
         recorder = TopicRecorder()
     except (ValueError, WriterError) as error:

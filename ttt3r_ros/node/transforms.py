@@ -19,6 +19,7 @@ from ttt3r_ros.node.frames import FrameNames
 from ttt3r_ros.node.settings import NodeConfig
 
 _PATIENCE = 0.3  # seconds to wait for the odometry of an image that is newer than it
+_NEVER = -1  # no stamp
 
 
 class Transforms:
@@ -37,6 +38,7 @@ class Transforms:
         self._ahead = int(ahead * 1e9)
         self._broadcaster = TransformBroadcaster(node) if config.publish_tf else None
         self._buffer = Buffer()
+        self._last_in_vain: int | None = _NEVER  # the newest odometry after a wait without success
         self._listener: TransformListener | None = None
         self._node = node
         if config.base_frame or not config.publish_odom_tf:
@@ -53,6 +55,7 @@ class Transforms:
     def forget(self) -> None:
         """Forget all but the static transforms: time has jumped."""
         self._buffer.clear()
+        self._last_in_vain = _NEVER
 
     def mounting(self, names: FrameNames) -> Transform | None:
         """
@@ -71,6 +74,9 @@ class Transforms:
         """
         Look up what the other source of odometry says for an image; waits a little for it.
 
+        Not if it was waited for in vain, and nothing has come since: a source that has ended is
+        not to hold up every image.
+
         :return: `T_odom_base`
         :raises TransformException: if it says nothing about that time
         """
@@ -78,10 +84,23 @@ class Transforms:
             at = Time.from_msg(stamp)
         except ValueError as error:
             raise TransformException(f'stamp {nanoseconds(stamp)} ns: {error}') from error
-        found = self._buffer.lookup_transform(
-            names.odom, names.base, at, Duration(seconds=_PATIENCE)
-        )
+        patience = 0.0 if self._newest(names) == self._last_in_vain else _PATIENCE
+        try:
+            found = self._buffer.lookup_transform(
+                names.odom, names.base, at, Duration(seconds=patience)
+            )
+        except TransformException:
+            self._last_in_vain = self._newest(names)
+            raise
         return transform_from_message(found)
+
+    def _newest(self, names: FrameNames) -> int | None:
+        """Return the stamp of the newest odometry of the other source, nanoseconds, if any."""
+        try:
+            found = self._buffer.lookup_transform(names.odom, names.base, Time())
+        except TransformException:
+            return None
+        return nanoseconds(found.header.stamp)
 
     def send(
         self,
