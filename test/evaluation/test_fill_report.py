@@ -40,15 +40,28 @@ def test_pages_are_put_between_their_markers(tmp_path):
         assert image.convert('RGB').getpixel((4, 4)) == (255, 0, 0)
 
 
+def copied_figure(folder, pixels):
+    Image.fromarray(pixels).save(folder / 'pose-walk-curves.png')
+    (folder / 'pose-walk.md').write_text('# Pose\n![title](pose-walk-curves.png)\n')
+    document = folder / 'page.md'
+    document.write_text('<!-- results: pose-walk -->\n<!-- end -->\n')
+    subprocess.run([sys.executable, TOOL, folder, document], check=True)
+    with Image.open(folder / 'images' / 'pose-walk-curves.png') as image:
+        return np.asarray(image.convert('RGB')).astype(int)
+
+
 def test_the_colours_of_thin_lines_are_kept(tmp_path):
     pixels = np.random.default_rng(0).integers(180, 256, (100, 100, 3), dtype=np.uint8)
     lines = [(24, 69, 251), (255, 94, 2), (201, 31, 22)]
     pixels[:3, :5] = np.reshape(lines, (3, 1, 3))
-    Image.fromarray(pixels).save(tmp_path / 'pose-walk-curves.png')
-    (tmp_path / 'pose-walk.md').write_text('# Pose\n![title](pose-walk-curves.png)\n')
-    document = tmp_path / 'page.md'
-    document.write_text('<!-- results: pose-walk -->\n<!-- end -->\n')
-    subprocess.run([sys.executable, TOOL, tmp_path, document], check=True)
-    with Image.open(tmp_path / 'images' / 'pose-walk-curves.png') as image:
-        copied = np.asarray(image.convert('RGB')).astype(int)
+    copied = copied_figure(tmp_path, pixels)
     assert np.abs(copied[:3, 2] - lines).max() < 15
+
+
+def test_photographs_have_no_steps(tmp_path):
+    ramp = np.linspace(0, 255, 240)
+    across, down = np.meshgrid(ramp, ramp)
+    pixels = np.stack([across, down, 255 - (across + down) / 2], axis=-1).astype(np.uint8)
+    copied = copied_figure(tmp_path, pixels)
+    means = [a.reshape(30, 8, 30, 8, 3).mean(axis=(1, 3)) for a in (pixels, copied)]
+    assert np.abs(means[1] - means[0]).mean() < 1
