@@ -13,10 +13,12 @@ import multiprocessing
 import os
 from pathlib import Path
 import random
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import IO, Any
 
@@ -24,6 +26,9 @@ from ttt3r_ros.node.shared_memory import remove_unfinished_segments
 
 # Seconds that a start, or a first frame, may take on a busy machine; tools/mutate.py wants less.
 START = float(os.environ.get('TTT3R_TEST_PATIENCE', '120'))
+# Where tests are killed their nodes would go on, and answer the images of whoever has that domain
+# next. Of util-linux: the process is killed when the one that started it ends.
+_MORTAL = ['setpriv', '--pdeathsig', 'KILL']
 _END = 30.0  # seconds after which a process that was told to end does not
 
 _FORKS = multiprocessing.get_context('forkserver')
@@ -56,14 +61,14 @@ class NodeProcess:
         if executable:
             with log.open('wb') as output:
                 self._process = subprocess.Popen(
-                    [sys.executable, '-m', module, *arguments],
+                    [*_MORTAL, sys.executable, '-m', module, *arguments],
                     env=os.environ | environment,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )
         else:
             self._process = _FORKS.Process(
-                target=_run, args=(module, arguments, environment, log), daemon=True
+                target=_run, args=(os.getpid(), module, arguments, environment, log), daemon=True
             )
             self._process.start()
 
@@ -105,8 +110,22 @@ class NodeProcess:
         return self.status, time.monotonic() - began
 
 
-def _run(module: str, arguments: list[str], environment: dict[str, str], log: Path) -> None:
+def _end_with(pid: int) -> None:
+    """Kill this process when another one ends, which need not be the one that forked it."""
+    ending = os.pidfd_open(pid)
+
+    def wait() -> None:
+        select.select([ending], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _run(
+    tests: int, module: str, arguments: list[str], environment: dict[str, str], log: Path
+) -> None:
     """Become the program; called in the forked process."""
+    _end_with(tests)
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)

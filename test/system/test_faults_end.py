@@ -30,6 +30,47 @@ def ends_well(process, number: signal.Signals) -> None:
     assert (status, took < 2.0) == (0, True), f'status {status} after {took:.1f} s'
 
 
+TESTS = """
+import sys, time
+from pathlib import Path
+
+sys.path[:0] = {folders}
+from node_processes import Domain, NodeProcess
+
+if __name__ == '__main__':
+    domain = Domain()
+    log = Path({log!r})
+    process = NodeProcess(domain.number, log, 'main', [], executable={executable})
+    process.says('waiting for images')
+    print(process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize('executable', [False, True], ids=['forked', 'executable'])
+def test_no_node_outlives_the_tests_that_are_killed(tmp_path, executable):
+    script = tmp_path / 'tests.py'
+    folders, log = [str(Path(__file__).parent)], str(tmp_path / 'log')
+    script.write_text(TESTS.format(folders=folders, log=log, executable=executable))
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as tests:
+        assert tests.stdout is not None
+        node = Path('/proc', tests.stdout.readline().strip(), 'stat')
+        assert _runs(node)
+        tests.kill()
+    deadline = time.monotonic() + 10
+    while _runs(node):
+        assert time.monotonic() < deadline, 'the node goes on'
+        time.sleep(0.02)
+
+
+def _runs(stat: Path) -> bool:
+    """Tell whether a process is there that nobody but init has to wait for."""
+    try:
+        return stat.read_text().rpartition(')')[2].split()[0] != 'Z'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @pytest.mark.parametrize('number', ENDINGS)
 def test_a_signal_ends_the_finalized_node(system, number):
     process = system.start(autostart=False, wait='')
