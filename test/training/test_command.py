@@ -1,16 +1,18 @@
 """What the command line of training refuses, in one line and before anything is written."""
 
+import logging
 from pathlib import Path
 import sys
 
 import pytest
 
-from ttt3r_ros.model.checkpoint import read_metadata
+from ttt3r_ros.model.checkpoint import SHIPPED_WEIGHTS, read_metadata
 from ttt3r_ros.synthetic import atlas
 from ttt3r_ros.training import roll
 from ttt3r_ros.training.command import main
 from ttt3r_ros.training.run import TrainingRun
 from ttt3r_ros.training.settings import TrainingSettings
+from ttt3r_ros.training.validation import FIGURES
 
 
 @pytest.fixture
@@ -43,6 +45,8 @@ def command(monkeypatch: pytest.MonkeyPatch, run: Path, *options: str) -> None:
         (['--device', 'tpu'], "device is 'tpu'"),
         (['--trunk', 'none.safetensors'], 'none.safetensors: no such weights file'),
         (['--curves', 'curves.png'], r'No such file.*log\.jsonl'),
+        (['--score', 'none.safetensors'], 'none.safetensors: no such weights file'),
+        (['--score', '--sequences', '0'], '--sequences is 0; choose at least 1'),
     ],
 )
 def test_what_cannot_be_meant_is_refused(monkeypatch, tmp_path, options, message):
@@ -114,3 +118,17 @@ def test_the_roll_network_needs_a_folder_to_go_to(monkeypatch, tmp_path, capsys)
     with pytest.raises(SystemExit):
         roll.main()
     assert f'--out: there is no folder {tmp_path}/no' in capsys.readouterr().err
+
+
+def test_weights_are_scored_without_a_run(monkeypatch, tmp_path, caplog):
+    run = tmp_path / 'run'
+    with caplog.at_level(logging.INFO):
+        command(monkeypatch, run, '--score', '--sequences', '1')
+    sequences, weights, *lines = caplog.messages
+    assert sequences == '1 held-out sequences of 16 frames'
+    assert weights == f'of {SHIPPED_WEIGHTS}:'
+    figures = {text: float(value) for value, text in (line.split(maxsplit=1) for line in lines)}
+    assert list(figures) == list(FIGURES.values())
+    assert 0.05 < figures[FIGURES['absrel_late']] < 0.6
+    assert figures[FIGURES['rotation_share']] < 0.8
+    assert not run.exists()

@@ -17,7 +17,8 @@ import torch
 
 from ttt3r_ros.devices import choose_device
 from ttt3r_ros.errors import Ttt3rError
-from ttt3r_ros.model.config import PRESETS
+from ttt3r_ros.model.checkpoint import SHIPPED_WEIGHTS, load_network
+from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.synthetic.atlas import load_atlas
 from ttt3r_ros.training.batches import MOST_SHARES
 from ttt3r_ros.training.curves import draw_curves
@@ -27,9 +28,10 @@ from ttt3r_ros.training.saved import CHECKPOINT, settings_of_run
 from ttt3r_ros.training.settings import MOST_SEED, FilmSettings, TrainingSettings
 from ttt3r_ros.training.sources import Filmed
 from ttt3r_ros.training.team import Team
-from ttt3r_ros.training.validation import HeldOut
+from ttt3r_ros.training.validation import FIGURES, HeldOut
 
 _LOG = logging.getLogger(__name__)
+_FRAMES = 16  # of a held-out sequence
 _REMEMBERED = ('preset', 'seed', 'faster')  # options that a run keeps
 
 
@@ -72,6 +74,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument('--export', type=Path, help='only write the averaged weights, and stop')
     parser.add_argument('--mean-with', type=Path, help='export the mean with these, earlier ones')
     parser.add_argument('--curves', type=Path, help='only draw the log as PNG, and stop')
+    parser.add_argument(
+        '--score', type=Path, nargs='?', const=SHIPPED_WEIGHTS, metavar='WEIGHTS',
+        help='only score weights on held-out sequences, and stop (default: those of the package)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--sequences', type=int, default=48, help='of 16 images, for --score (default: 48)'
+    )
     return parser.parse_args()
 
 
@@ -80,9 +89,13 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
     torch.set_num_threads(1)
+    _check(arguments)
     with _one_line():
         if arguments.curves is not None:
             draw_curves(arguments.run / LOG, arguments.curves)
+            return
+        if arguments.score is not None:
+            _score(arguments.score, arguments.sequences)
             return
         settings = _settings(arguments)
         if arguments.processes == 1 or arguments.export is not None:
@@ -101,8 +114,7 @@ def _one_line() -> Iterator[None]:
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    """Refuse what does not fit together; return the settings of the run."""
-    _check(arguments)
+    """Return the settings of the run; refuse what it was not begun with."""
     asked: dict[str, Any] = {name: getattr(arguments, name) for name in _REMEMBERED}
     given = {name: value for name, value in asked.items() if value is not None}
     with _wrong_settings():
@@ -127,6 +139,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SystemExit(f'--export: {arguments.run} holds no run ({CHECKPOINT} is not there)')
     if arguments.anneal < 0:
         raise SystemExit(f'--anneal is {arguments.anneal}; choose how many steps are left')
+    if arguments.sequences < 1:
+        raise SystemExit(f'--sequences is {arguments.sequences}; choose at least 1')
     if not 0 <= (arguments.seed or 0) <= MOST_SEED:
         raise SystemExit(f'--seed is {arguments.seed}; choose 0 to {MOST_SEED}')
     if not 1 <= arguments.processes <= MOST_SHARES:
@@ -201,11 +215,23 @@ def _is_over(run: TrainingRun) -> bool:
     return True
 
 
-def _train(run: TrainingRun, minutes: float) -> None:
-    config = run.network.config
+def _score(weights: Path, sequences: int) -> None:
+    """Say what weights do on sequences of held-out scenes."""
+    network = load_network(weights)
+    figures = _held_out(network.config, sequences).evaluate(network, 'ttt3r')
+    _LOG.info('of %s:', weights)
+    for name, text in FIGURES.items():
+        _LOG.info('%.3f  %s', figures[name], text)
+
+
+def _held_out(config: NetworkConfig, sequences: int) -> HeldOut:
     size = (config.image_size, 3 * config.image_size // 4)
+    return HeldOut(sequences, _FRAMES, size, config.detail)
+
+
+def _train(run: TrainingRun, minutes: float) -> None:
     first = run.team.rank == 0
-    held_out = HeldOut(24, 16, size, config.detail) if first else None
+    held_out = _held_out(run.network.config, 24) if first else None
     asked, end = Stop(), time.monotonic() + 60 * minutes
 
     def stop() -> bool:

@@ -20,6 +20,20 @@ from ttt3r_ros.training.unroll import Unrolled, unroll
 _LOG = logging.getLogger(__name__)
 _GROUP = 8
 
+FIGURES = {
+    'absrel_late': 'metric depth AbsRel, frames from 8 on',
+    'within_25_late': 'share of that depth within 25 %',
+    'absrel_late_reset': 'metric AbsRel of these frames with a reset before every frame',
+    'absrel_late_median': 'AbsRel of these frames after per-frame median scale',
+    'absrel_single': 'metric AbsRel of single images, all frames',
+    'absrel_single_median': 'AbsRel of single images after per-frame median scale',
+    'focal': 'log error of the focal length',
+    'ate_share': "ATE after Sim(3) of the network's own poses, as a share of a static camera's",
+    'position_share': "their position error, as a share of a static camera's",
+    'rotation_share': "their rotation error, as a share of a static camera's",
+}
+"""What `HeldOut.evaluate` returns, and what each figure is."""
+
 
 class HeldOut:
     """
