@@ -131,6 +131,16 @@ def test_depth_can_be_measured_on_fewer_pixels():
     assert some['scale/abs_rel'] == pytest.approx(all_of_it['scale/abs_rel'], abs=5e-3)
 
 
+def test_fewer_pixels_are_compared_where_they_lie():
+    ramp = np.tile(np.linspace(1, 9, fakes.WIDTH, dtype=np.float32), (fakes.HEIGHT, 1))
+    size = (fakes.WIDTH, fakes.HEIGHT)
+    exact = fakes.FakeView(np.eye(4), np.stack([ramp] * 3, axis=-1), fakes.whole_image(*size))
+    scorer = DepthScorer(step=8)
+    for frame in fakes.recording(1, depth=lambda _: lambda: ramp):
+        scorer.add(frame, exact, 0.1)
+    assert scorer.score()['metric/abs_rel'] == 0.0
+
+
 def test_only_what_the_network_saw_is_compared():
     # 64x48 scaled by a half to 32x24, then 16x24 cropped out of the middle.
     mapping = ImageMapping(64, 48, 16, 24, 0.5, 0.5, 8, 0)

@@ -160,16 +160,14 @@ class DepthScorer:
     """
 
     def __init__(self, farthest: float = math.inf, clip: float = math.inf, step: int = 1) -> None:
-        self._step = step
-        self._sequence = DepthSequence(farthest=farthest, clip=clip)
+        self._sequence = DepthSequence(farthest=farthest, clip=clip, step=step)
 
     def add(self, frame: Frame, estimate: Estimate, seconds: float) -> None:
         """Take the next depth map, if it has a true one."""
         del seconds
         truth = frame.depth()
         if truth is not None:
-            sparse = truth[:: self._step, :: self._step]
-            self._sequence.add(estimate.points[..., 2], visible_part(sparse, estimate.mapping))
+            self._sequence.add(estimate.points[..., 2], visible_part(truth, estimate.mapping))
 
     def score(self) -> dict[str, float]:
         """Return `<alignment>/<error>` for all alignments, and the number of pixels."""
