@@ -250,6 +250,9 @@ def test_a_bad_image_changes_nothing(images):
         ({'fy': np.inf}, 'fy inf'),
         ({'cx': np.nan}, 'cx nan'),
         ({'cy': -np.inf}, 'cy -inf'),
+        ({'fx': 0.9}, 'fx 0.9'),  # in parts of the image's width
+        ({'fy': 1e12}, 'fy 1000000000000'),
+        ({'cx': -1e9}, 'cx -1'),
     ],
 )
 def test_a_camera_that_the_image_is_not_from_changes_nothing(images, wrong, told):

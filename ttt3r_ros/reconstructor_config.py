@@ -79,5 +79,5 @@ class ReconstructorConfig:
         check_settings(self)
         if self.reset_interval == 1:
             raise ValueError(
-                'reset_interval is 1; the state would start anew with every image, and 0 never resets'
+                'reset_interval is 1; the state would start anew with every image; 0 never resets'
             )
