@@ -159,6 +159,12 @@ def test_frames_without_depth_are_passed_over():
     assert len(watch(DepthStrip(), frames).arrays()['depths']) == 2
 
 
+def test_depth_that_measured_nothing_is_not_drawn():
+    blind = np.full((fakes.HEIGHT, fakes.WIDTH), np.nan, np.float32)
+    frames = fakes.recording(4, depth=lambda i: lambda: fakes.depth_map(i) if i % 2 else blind)
+    assert watch(DepthStrip(), frames).arrays()['numbers'].tolist() == [1, 3]
+
+
 def test_a_strip_keeps_few_pictures_of_a_long_recording():
     kept = watch(DepthStrip(), fakes.recording(200)).arrays()
     shades = kept['images'][:, 0, 0, 0].tolist()

@@ -201,10 +201,13 @@ class DepthStrip:
         whole = (frame.image(), truth)
         image, depth = (visible_part(picture, estimate.mapping) for picture in whole)
         size = (_STRIP_WIDTH, max(1, round(_STRIP_WIDTH * image.shape[0] / image.shape[1])))
+        depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
+        if not np.isfinite(depth).any():  # there is nothing to draw
+            return
         self._kept.append(
             (
                 cv2.resize(image, size, interpolation=cv2.INTER_AREA),
-                cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST),
+                depth,
                 resize_depth(estimate.points[..., 2], *size),
                 np.array(number),
             )
