@@ -48,7 +48,7 @@ TABLE = {
     'evaluation': (
         {
             'devices', 'geometry', 'io', 'mapping', 'model', 'preprocess', 'reconstructor',
-            'seen', 'synthetic', 'view',
+            'seen', 'synthetic', 'view', 'watch',
         },
         {'PIL', 'cv2', 'matplotlib', 'numpy', 'scipy', 'torch', 'tqdm', 'yaml'},
     ),

@@ -75,22 +75,16 @@ def test_views_are_the_network_stepped_by_hand(images):
 
 
 def test_reset_interval_feeds_the_overlap_twice_and_chains(images):
-    """By hand: frames 0 to 3 are one part; 3 again, 4 and 5 the next, relative to frame 3."""
-    chunked = reconstruct(images, reset_interval=4)
-    whole = reconstruct(images[:4])
-    again = reconstruct(images[3:])
-    for a, b in zip(chunked[:4], whole, strict=True):
-        np.testing.assert_allclose(a.T_world_camera, b.T_world_camera, atol=1e-6)
-    for a, b in zip(chunked[4:6], again[1:3], strict=True):
-        wanted = whole[3].T_world_camera @ b.T_world_camera
-        np.testing.assert_allclose(a.T_world_camera, wanted, atol=1e-5)
-        np.testing.assert_allclose(a.points, b.points, rtol=1e-4, atol=1e-5)
-    # frame 6 is the fourth of its part: that part ends there too
-    np.testing.assert_allclose(
-        chunked[6].T_world_camera,
-        whole[3].T_world_camera @ again[3].T_world_camera,
-        atol=1e-5,
-    )
+    """By hand, every 3 frames: 0 to 2 are a part; 2 again to 5 the next, relative to frame 2."""
+    chunked = reconstruct(images, reset_interval=3)
+    parts = [reconstruct(images[:3]), reconstruct(images[2:6]), reconstruct(images[5:])]
+    T_world_part = np.eye(4)
+    for start, part in zip((0, 2, 5), parts, strict=True):
+        for a, b in list(zip(chunked[start:], part, strict=False))[start > 0 :]:
+            wanted = T_world_part @ b.T_world_camera
+            np.testing.assert_allclose(a.T_world_camera, wanted, atol=1e-5)
+            np.testing.assert_allclose(a.points, b.points, rtol=1e-4, atol=1e-5)
+        T_world_part = T_world_part @ part[-1].T_world_camera
 
 
 def test_images_that_may_not_change_the_state_do_not_count_for_a_reset(images):
@@ -103,7 +97,19 @@ def test_images_that_may_not_change_the_state_do_not_count_for_a_reset(images):
     assert torch.equal(reconstructor._state.tokens, state.tokens)
     assert view.index == 5
     reconstructor.add(images[6])  # the third that counts
-    assert reconstructor._chunk_frames == 1
+    assert reconstructor._chunk_frames == 0
+
+
+def test_no_reset_comes_with_an_image_that_may_not_change_the_state(images):
+    reconstructor = Reconstructor(network=build())
+    for image in images[:3]:
+        reconstructor.add(image)
+    reconstructor.change(reset_interval=2)
+    state = reconstructor._state
+    reconstructor.add(images[3], update=False)
+    assert torch.equal(reconstructor._state.tokens, state.tokens)
+    reconstructor.add(images[4])
+    assert reconstructor._chunk_frames == 0
 
 
 def test_a_lost_image_tells_what_it_took(images):
@@ -244,6 +250,9 @@ def test_a_bad_image_changes_nothing(images):
         ({'fy': np.inf}, 'fy inf'),
         ({'cx': np.nan}, 'cx nan'),
         ({'cy': -np.inf}, 'cy -inf'),
+        ({'fx': 0.9}, 'fx 0.9'),  # in parts of the image's width
+        ({'fy': 1e12}, 'fy 1000000000000'),
+        ({'cx': -1e9}, 'cx -1'),
     ],
 )
 def test_a_camera_that_the_image_is_not_from_changes_nothing(images, wrong, told):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import math
 from typing import NamedTuple
 
 import cv2
@@ -81,7 +80,7 @@ def check_camera(camera: Intrinsics, mapping: ImageMapping) -> None:
 
     :param camera: said to be the image's
     :param mapping: from that image
-    :raises ImageError: for another size, or no pinhole camera
+    :raises ImageError: for another size, or no camera that there is
     """
     size = (mapping.input_width, mapping.input_height)
     if (camera.width, camera.height) != size:
@@ -89,11 +88,10 @@ def check_camera(camera: Intrinsics, mapping: ImageMapping) -> None:
             f'the camera is of images of {camera.width}x{camera.height} pixels; '
             f'one of {size[0]}x{size[1]} is needed'
         )
-    focal, centre = (camera.fx, camera.fy), (camera.cx, camera.cy)
-    if not all(map(math.isfinite, focal + centre)) or min(focal) <= 0:
+    if not camera.is_plausible:
         raise ImageError(
-            f'fx and fy must be positive, cx and cy finite, not fx {camera.fx}, fy {camera.fy}, '
-            f'cx {camera.cx}, cy {camera.cy}'
+            f'no camera with images of {size[0]}x{size[1]} has, in pixels, fx {camera.fx}, '
+            f'fy {camera.fy}, cx {camera.cx}, cy {camera.cy}'
         )
 
 

@@ -229,7 +229,7 @@ class Reconstructor:
         unseen = shows_nothing(frame.small)
         if self._gimbal:
             frame = self._turn(frame, self._gimbal, unseen=unseen)
-        if self._chunk_frames == 0:
+        if not self._chunk_begun:
             self._chunk_roll = frame.roll
         before = self._state
         encoded = self._encode(frame) if frame.encoded is None else frame.encoded
@@ -294,7 +294,8 @@ class Reconstructor:
         with torch.inference_mode():
             self._state = self.network.initial_state(1)
         self._T_world_chunk = T_world_chunk
-        self._chunk_frames = 0
+        self._chunk_frames = 0  # that it shares with no other
+        self._chunk_begun = False  # whether the state has taken an image
         self._chunk_roll = 0.0  # by which its first image was turned
 
     def _T_world_turned(self) -> se3.Transform:  # noqa: N802 - a transform
@@ -307,12 +308,13 @@ class Reconstructor:
         """Count what the state took; at a reset it is fed twice, to end a chunk and start one."""
         self._network_pose = network_pose
         self._chunk_frames += update
+        self._chunk_begun |= update
         interval = self._config.reset_interval
-        if interval and self._chunk_frames >= interval:
+        if update and interval and self._chunk_frames >= interval:
             logger.info('state reset after %d frames', self._chunk_frames)
             self._start_chunk(network_pose)
             self._decode(encoded, update=True, world=False)
-            self._chunk_frames, self._chunk_roll = 1, roll
+            self._chunk_begun, self._chunk_roll = True, roll
 
     def _view(
         self,

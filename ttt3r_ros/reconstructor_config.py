@@ -78,4 +78,6 @@ class ReconstructorConfig:
     def __post_init__(self) -> None:
         check_settings(self)
         if self.reset_interval == 1:
-            raise ValueError('reset_interval is 1; each part needs 2 frames, and 0 never resets')
+            raise ValueError(
+                'reset_interval is 1; the state would start anew with every image; 0 never resets'
+            )

@@ -17,7 +17,7 @@ from ttt3r_ros.evaluation.datasets.registry import choose_frames
 from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.evaluation.scorers import PoseScorer
 from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.model.config import NetworkConfig
+from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
@@ -61,6 +61,25 @@ def test_a_batch_of_recordings_is_as_many_reconstructors(rule, camera, network):
             np.testing.assert_allclose(estimate.points, view.points, rtol=2e-3, atol=1e-4)
             np.testing.assert_allclose(estimate.T_world_camera, view.T_world_camera, atol=1e-4)
             assert estimate.mapping == view.mapping
+
+
+@pytest.mark.parametrize('rule', ['ttt3r', 'filt3r'])
+@pytest.mark.parametrize('small', [False, True])
+def test_covered_cameras_are_lost_in_a_batch_too(rule, small, network):
+    images = walks(3, frames=6)
+    images[0, 0] = images[1, 2:4] = 0
+    if small:
+        torch.manual_seed(4)
+        network = Network(PRESETS['small']).requires_grad_(False).eval()
+    together = BatchReconstructor(single(network, update_rule=rule), 3)
+    alone = [single(network, update_rule=rule) for _ in images]
+    for step in range(6):
+        estimates = together.add(list(images[:, step]), [None] * 3)
+        for estimate, one, walk in zip(estimates, alone, images, strict=True):
+            view = one.add(walk[step])
+            assert estimate.tracking == view.tracking
+            np.testing.assert_allclose(estimate.points, view.points, rtol=2e-3, atol=1e-4)
+            np.testing.assert_allclose(estimate.T_world_camera, view.T_world_camera, atol=5e-3)
 
 
 def test_output_that_is_not_finite_is_told_of_its_recording_alone(network):

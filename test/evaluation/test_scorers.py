@@ -131,6 +131,16 @@ def test_depth_can_be_measured_on_fewer_pixels():
     assert some['scale/abs_rel'] == pytest.approx(all_of_it['scale/abs_rel'], abs=5e-3)
 
 
+def test_fewer_pixels_are_compared_where_they_lie():
+    ramp = np.tile(np.linspace(1, 9, fakes.WIDTH, dtype=np.float32), (fakes.HEIGHT, 1))
+    size = (fakes.WIDTH, fakes.HEIGHT)
+    exact = fakes.FakeView(np.eye(4), np.stack([ramp] * 3, axis=-1), fakes.whole_image(*size))
+    scorer = DepthScorer(step=8)
+    for frame in fakes.recording(1, depth=lambda _: lambda: ramp):
+        scorer.add(frame, exact, 0.1)
+    assert scorer.score()['metric/abs_rel'] == 0.0
+
+
 def test_only_what_the_network_saw_is_compared():
     # 64x48 scaled by a half to 32x24, then 16x24 cropped out of the middle.
     mapping = ImageMapping(64, 48, 16, 24, 0.5, 0.5, 8, 0)
@@ -147,6 +157,12 @@ def test_frames_without_depth_are_passed_over():
     score = watch(DepthScorer(), frames).score()
     assert score['pixels'] == 2 * fakes.WIDTH * fakes.HEIGHT
     assert len(watch(DepthStrip(), frames).arrays()['depths']) == 2
+
+
+def test_depth_that_measured_nothing_is_not_drawn():
+    blind = np.full((fakes.HEIGHT, fakes.WIDTH), np.nan, np.float32)
+    frames = fakes.recording(4, depth=lambda i: lambda: fakes.depth_map(i) if i % 2 else blind)
+    assert watch(DepthStrip(), frames).arrays()['numbers'].tolist() == [1, 3]
 
 
 def test_a_strip_keeps_few_pictures_of_a_long_recording():

@@ -127,7 +127,7 @@ def test_update_rule_and_reset_interval_change_the_recurrence(client, name, valu
     [
         ('update_rule', 'magic', 'choose one of'),
         ('voxel_size', 0.0, 'range'),
-        ('reset_interval', 1, '2 frames'),
+        ('reset_interval', 1, 'with every image'),
         ('weights', 'other.pth', 'read-only'),
     ],
 )

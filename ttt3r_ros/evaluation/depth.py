@@ -144,12 +144,18 @@ class DepthSequence:
     :param nearest: ground truth counts where it is above, in metres
     :param farthest: and below, in metres
     :param clip: aligned predictions are clipped there, in metres
+    :param step: only every so manieth row and column of the truth counts
     """
 
     def __init__(
-        self, nearest: float = 0.0, farthest: float = math.inf, clip: float = math.inf
+        self,
+        nearest: float = 0.0,
+        farthest: float = math.inf,
+        clip: float = math.inf,
+        step: int = 1,
     ) -> None:
         self._limits, self._clip = (nearest, farthest), clip
+        self._some = (slice(None, None, step), slice(None, None, step))
         self._predictions: list[Float32] = []
         self._truths: list[Float32] = []
 
@@ -165,8 +171,10 @@ class DepthSequence:
             raise ReconstructionError(f'depth of frame {len(self._truths)} is not finite')
         height, width = truth.shape
         nearest, farthest = self._limits
+        # the prediction to the whole size first: else it would lie beside the pixels that count
+        resized, truth = resize_depth(prediction, width, height)[self._some], truth[self._some]
         valid = (truth > nearest) & (truth < farthest)  # false for NaN
-        self._predictions.append(resize_depth(prediction, width, height)[valid])
+        self._predictions.append(resized[valid])
         self._truths.append(truth[valid].astype(np.float32))
 
     def errors(self, alignment: str) -> DepthErrors:

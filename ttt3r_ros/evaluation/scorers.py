@@ -160,16 +160,14 @@ class DepthScorer:
     """
 
     def __init__(self, farthest: float = math.inf, clip: float = math.inf, step: int = 1) -> None:
-        self._step = step
-        self._sequence = DepthSequence(farthest=farthest, clip=clip)
+        self._sequence = DepthSequence(farthest=farthest, clip=clip, step=step)
 
     def add(self, frame: Frame, estimate: Estimate, seconds: float) -> None:
         """Take the next depth map, if it has a true one."""
         del seconds
         truth = frame.depth()
         if truth is not None:
-            sparse = truth[:: self._step, :: self._step]
-            self._sequence.add(estimate.points[..., 2], visible_part(sparse, estimate.mapping))
+            self._sequence.add(estimate.points[..., 2], visible_part(truth, estimate.mapping))
 
     def score(self) -> dict[str, float]:
         """Return `<alignment>/<error>` for all alignments, and the number of pixels."""
@@ -203,10 +201,13 @@ class DepthStrip:
         whole = (frame.image(), truth)
         image, depth = (visible_part(picture, estimate.mapping) for picture in whole)
         size = (_STRIP_WIDTH, max(1, round(_STRIP_WIDTH * image.shape[0] / image.shape[1])))
+        depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
+        if not np.isfinite(depth).any():  # there is nothing to draw
+            return
         self._kept.append(
             (
                 cv2.resize(image, size, interpolation=cv2.INTER_AREA),
-                cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST),
+                depth,
                 resize_depth(estimate.points[..., 2], *size),
                 np.array(number),
             )

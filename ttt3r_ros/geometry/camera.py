@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+_SHORTEST, _LONGEST = 0.05, 100.0  # focal length of a camera, parts of the longer side
+_FARTHEST = 10.0  # principal point from the image, of a window of a larger one; in these parts
 _FOCAL_FRAMES = 60  # over which a focal length is smoothed
 _DEPTH_BY_FOCAL = 0.6  # power of the focal length with which the small network's depth grows
 
@@ -41,6 +43,14 @@ class Intrinsics:
     def matrix(self) -> NDArray[np.float64]:
         """The matrix K [3, 3]."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=float)
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether there are such cameras; numbers in other units than pixels are of none."""
+        size = max(self.width, self.height)
+        focals, centre = (self.fx, self.fy), (self.cx, self.cy)
+        focal_fits = all(_SHORTEST * size < focal < _LONGEST * size for focal in focals)
+        return focal_fits and all(abs(at) <= _FARTHEST * size for at in centre)
 
     def zoomed(self, factor: float) -> Intrinsics:
         """Return the same camera with a focal length that is so many times as long."""

@@ -369,3 +369,11 @@ def _keep(old: State, new: State, update: Tensor) -> State:
         rule,
         old.previous,
     )
+
+
+def go_back(before: State, after: State, where: Tensor) -> State:
+    """Forget the last frame of some sequences: return the state before it there [B]."""
+    kept = _keep(before, after, ~where)
+    if after.previous is None:
+        return kept
+    return kept._replace(previous=select(before.previous, after.previous, ~where))
