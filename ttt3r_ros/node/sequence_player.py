@@ -27,6 +27,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ttt3r_ros.errors import DatasetError, Ttt3rError
+from ttt3r_ros.files import user_path
 from ttt3r_ros.io.frames import Frame, Sequence
 from ttt3r_ros.io.images import FRAME_RATE
 from ttt3r_ros.io.sequence import open_sequence
@@ -131,7 +132,9 @@ class SequencePlayer(Node):
     def __init__(self) -> None:
         super().__init__('sequence_player')
         self._config = Parameters(self, [PlayerConfig]).read(PlayerConfig)
-        self._sequence: Sequence = open_sequence(self._config.input, topic=self._config.topic)
+        self._sequence: Sequence = open_sequence(
+            user_path(self._config.input), topic=self._config.topic
+        )
         # Reliable matches both kinds of subscribers.
         qos = QoSProfile(depth=10)
         if self._config.compressed:
