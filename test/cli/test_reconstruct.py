@@ -234,6 +234,9 @@ def test_which_intrinsics_count():
     ):  # fmt: skip
         with pytest.raises(UsageError, match='--camera'):
             camera_chooser(wrong, None)
+    for wrong in ('0.9,0.9,0.5,0.5', '0.05,50,20,15', '50,50,5000,15'):  # parts of the image
+        with pytest.raises(UsageError, match='fits no camera with images of 40 x 30'):
+            camera_chooser(wrong, None)(40, 30)
 
 
 def test_values_follow_the_mapping():

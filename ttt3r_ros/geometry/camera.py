@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+_SHORTEST, _LONGEST = 0.05, 100.0  # focal length of a camera, parts of the longer side
+_FARTHEST = 10.0  # principal point from the image, of a window of a larger one; in these parts
 _FOCAL_FRAMES = 60  # over which a focal length is smoothed
 _DEPTH_BY_FOCAL = 0.6  # power of the focal length with which the small network's depth grows
 
@@ -41,6 +43,13 @@ class Intrinsics:
     def matrix(self) -> NDArray[np.float64]:
         """The matrix K [3, 3]."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=float)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there are such cameras; one whose units are no pixels is none."""
+        size = max(self.width, self.height)
+        focal_fits = all(_SHORTEST * size < f < _LONGEST * size for f in (self.fx, self.fy))
+        return focal_fits and max(abs(self.cx), abs(self.cy)) <= _FARTHEST * size
 
     def zoomed(self, factor: float) -> Intrinsics:
         """Return the same camera with a focal length that is so many times as long."""

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
 
-_SHORTEST, _LONGEST = 0.05, 100.0  # focal length of a camera, parts of the longer side
-_FARTHEST = 10.0  # principal point from the image, of a window of a larger one; in these parts
 _MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,)}
 
 
@@ -113,14 +111,13 @@ def _full_intrinsics(info: Any, *, rectified: bool) -> Intrinsics:
         raise ImageError(f'camera_info is not calibrated: {name} is {matrix.ravel().tolist()}')
     if info.width == 0 or info.height == 0:
         raise ImageError('camera_info does not say the size of the image')
-    size = max(info.width, info.height)
-    focal_fits = all(_SHORTEST * size < focal < _LONGEST * size for focal in (fx, fy))
-    if not focal_fits or max(abs(cx), abs(cy)) > _FARTHEST * size:
+    camera = Intrinsics(info.width, info.height, fx, fy, cx, cy)
+    if not camera.is_possible:
         raise ImageError(
             f'camera_info fits no camera with images of {info.width} x {info.height}: '
             f'{name} is {matrix.ravel().tolist()}'
         )
-    return Intrinsics(info.width, info.height, fx, fy, cx, cy)
+    return camera
 
 
 def _window(info: Any, camera: Intrinsics) -> Intrinsics:
