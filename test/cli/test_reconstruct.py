@@ -187,8 +187,10 @@ def test_frames_that_are_lost_count_and_stay_out_of_the_map(tmp_path):
 
 def test_frames_that_are_blurred_stay_out_of_the_map_and_are_not_lost(tmp_path):
     lines, _ = reconstruct(wall_recording(2), Simulation(blurred={0, 1}), tmp_path, CONFIG)
-    assert 'lost' not in lines[0]
+    assert lines[0].startswith('2 frames, ')
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
+    lines, _ = reconstruct(wall_recording(1), Simulation(), tmp_path, CONFIG)
+    assert lines[0].startswith('1 frame, ')
     reconstruct(wall_recording(2), Simulation(blurred={0}), tmp_path, CONFIG)
     assert len(ply_points(tmp_path / 'points.ply')[0]) > 0
 
