@@ -248,6 +248,11 @@ class ReconstructionNode(ManagedNode):
         """
         return self._stop(timeout)
 
+    def destroy_node(self) -> None:
+        """Stop to work, if a program that holds the node has not asked for it, and free all."""
+        self._stop(timeout=None)
+        super().destroy_node()
+
     def _stop(self, timeout: float | None) -> bool:
         if self._bond is not None:
             self._bond.shutdown()
