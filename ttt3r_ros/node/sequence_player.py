@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 import math
-from pathlib import Path
 import signal
 import sys
 import threading
@@ -175,7 +174,7 @@ class SequencePlayer(Node):
         if waited_for:
             self._wait_for_answer([waited_for[-1]])
         if self._config.log:
-            Path(self._config.log).write_text(''.join(self._log), encoding='ascii')
+            user_path(self._config.log).write_text(''.join(self._log), encoding='ascii')
         return count
 
     def _rounds(self) -> Iterator[tuple[Frame, Image | CompressedImage, float]]:
@@ -276,7 +275,7 @@ def main(args: list[str] | None = None) -> None:
         player.get_logger().info(f'{count} images played')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except Ttt3rError as error:  # the recording is damaged
+    except (Ttt3rError, OSError) as error:  # the recording is damaged, or no log can be written
         player.get_logger().error(str(error))
         failed = True
     except RuntimeError:  # that of rclpy, where the signal came while it published
