@@ -17,6 +17,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 import yaml
 
+from ttt3r_ros.files import user_path
 from ttt3r_ros.node.shared_memory import image_environment
 
 PACKAGE = 'ttt3r_ros'
@@ -133,7 +134,7 @@ def spelled(context: LaunchContext, name: str) -> str:
 
 def params_file(name: str) -> str:
     """Return the path of a parameter file; a bare name is that of one of ours."""
-    path = Path(name)
+    path = user_path(name)
     if '/' not in name and path.suffix not in ('.yaml', '.yml'):
         path = Path(get_package_share_directory(PACKAGE)) / 'config' / f'{name}.yaml'
     if not path.is_file():

@@ -22,6 +22,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from ttt3r_ros.files import user_path
 from ttt3r_ros.node.shared_memory import image_environment
 
 BOOLEANS = ['true', 'false', 'True', 'False']  # as YAML and Python spell them
@@ -88,7 +89,8 @@ def started(context: LaunchContext) -> list[IncludeLaunchDescription | ExecutePr
 
 
 def bag_player(value: dict[str, str]) -> ExecuteProcess:
-    command = ['ros2', 'bag', 'play', value['bag'], '--clock', '100', '--rate', value['rate']]
+    bag = str(user_path(value['bag']))
+    command = ['ros2', 'bag', 'play', bag, '--clock', '100', '--rate', value['rate']]
     if float(value['delay']) > 0:  # ros2 bag refuses 0
         command += ['--delay', value['delay']]
     if value['loop'].lower() == 'true':

@@ -254,6 +254,16 @@ def test_a_file_of_the_users_is_taken(camera, monkeypatch, tmp_path, name):
     assert [Path(path) for path in node.parameters] == [Path(name)]
 
 
+def test_a_tilde_is_the_home_folder_for_no_shell_has_seen_to_it(
+    camera, replay, monkeypatch, tmp_path
+):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'mine.yaml').touch()
+    node = camera(params='~/mine.yaml')['reconstruction_node']
+    assert node.parameters == [str(tmp_path / 'mine.yaml')]
+    assert replay(rosbag=True, bag='~/bag')[1].cmd[3] == str(tmp_path / 'bag')
+
+
 @pytest.mark.parametrize('name', ['/nowhere/mine.yaml', 'mine.yaml', 'mine.yml', 'fastest'])
 def test_a_parameter_file_that_is_missing_starts_nothing(camera, monkeypatch, tmp_path, name):
     """launch_ros only warns of it, and the node would run with its defaults."""

@@ -43,6 +43,11 @@ def test_points_in_front_are_usable_as_far_and_as_sure_as_is_asked(view):
     assert usable(view, min_confidence=6.0) == [5.0]
 
 
+def test_limits_beyond_all_numbers_of_single_precision_are_limits_as_well(view):
+    assert usable(view, max_depth=1e300) == [1.0, 5.0]
+    assert usable(view, min_confidence=1e300) == []
+
+
 def test_a_point_that_is_not_finite_is_of_no_use(view):
     view.points[0, 4, 0] = np.nan
     assert usable(view) == [5.0]

@@ -1,12 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Paths as users write them, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import os
 from pathlib import Path
 from typing import IO
+
+
+def user_path(path: Path | str) -> Path:
+    """Return a path with `~` as the home folder; after `:=` and `--option=` no shell does that."""
+    with suppress(RuntimeError):  # a user who does not exist
+        return Path(path).expanduser()
+    return Path(path)
 
 
 @contextmanager

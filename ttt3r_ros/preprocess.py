@@ -88,7 +88,7 @@ def check_camera(camera: Intrinsics, mapping: ImageMapping) -> None:
             f'the camera is of images of {camera.width}x{camera.height} pixels; '
             f'one of {size[0]}x{size[1]} is needed'
         )
-    if not camera.is_plausible:
+    if not camera.is_possible:
         raise ImageError(
             f'no camera with images of {size[0]}x{size[1]} has, in pixels, fx {camera.fx}, '
             f'fy {camera.fy}, cx {camera.cx}, cy {camera.cy}'

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, transform_points
 
+_MOST = float(np.finfo(np.float32).max)  # larger limits would overflow, with a warning
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking:
@@ -134,9 +136,9 @@ class View:
         if self.tracking.unseen:
             return np.zeros(self.confidence.shape, dtype=bool)
         usable: NDArray[np.bool_] = np.isfinite(self.points).all(axis=-1) & (self.depth > 0)
-        usable &= self.confidence >= min_confidence
+        usable &= self.confidence >= min(min_confidence, _MOST)
         if max_depth > 0:
-            usable &= self.depth <= max_depth
+            usable &= self.depth <= min(max_depth, _MOST)
         return usable
 
     def points_world(self) -> NDArray[np.float32]:

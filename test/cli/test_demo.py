@@ -110,6 +110,27 @@ def test_outcome_is_read_back_from_a_bag(tmp_path):
     assert np.array_equal(outcome.depths[3 * 10**9 + 5], depth, equal_nan=True)
 
 
+def test_images_in_which_the_camera_was_lost_are_counted(tmp_path):
+    make = {name.rpartition('/')[2]: kind for name, kind in STORE.types.items()}
+    at_rest = make['Pose'](make['Point'](0.0, 0.0, 0.0), make['Quaternion'](0.0, 0.0, 0.0, 1.0))
+    still = make['Twist'](make['Vector3'](0.0, 0.0, 0.0), make['Vector3'](0.0, 0.0, 0.0))
+    with Writer(tmp_path / 'bag', version=8) as writer:
+        topic = writer.add_connection('/odometry', 'nav_msgs/msg/Odometry', typestore=STORE)
+        for second, variance in enumerate((0.01, 1e6, 0.01), start=1):
+            message = make['Odometry'](
+                make['Header'](make['Time'](sec=second, nanosec=0), 'odom'),
+                'camera',
+                make['PoseWithCovariance'](at_rest, np.full(36, variance)),
+                make['TwistWithCovariance'](still, np.full(36, variance)),
+            )
+            writer.write(topic, second, STORE.serialize_cdr(message, message.__msgtype__))
+    outcome = read_outcome(tmp_path / 'bag')
+    assert outcome.lost == {2 * 10**9}
+    frames = [frame(index, (24, 40)) for index in (1, 2, 3)]
+    lines = write_outcome(tmp_path, 'a test', frames, outcome)
+    assert lines[-1] == 'the camera was lost in 1 of 3 frames'
+
+
 def test_a_process_that_fails_is_named_with_what_it_said(tmp_path):
     with RosProcesses(tmp_path, 1) as started:
         started.start('no_such_module', {})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from ttt3r_ros.cli.options import add_settings, settings_from
+from ttt3r_ros.cli.usage import file_path
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.settings import check_settings, setting
 
@@ -51,3 +52,8 @@ def test_limits_hold():
         settings_from(parse('--speed', '10')[0], Example)
     with pytest.raises(SystemExit):
         parse('--mode', 'up')
+
+
+def test_a_tilde_in_a_path_is_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert file_path('~/results') == tmp_path / 'results'

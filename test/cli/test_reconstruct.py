@@ -187,8 +187,10 @@ def test_frames_that_are_lost_count_and_stay_out_of_the_map(tmp_path):
 
 def test_frames_that_are_blurred_stay_out_of_the_map_and_are_not_lost(tmp_path):
     lines, _ = reconstruct(wall_recording(2), Simulation(blurred={0, 1}), tmp_path, CONFIG)
-    assert 'lost' not in lines[0]
+    assert lines[0].startswith('2 frames, ')
     assert len(ply_points(tmp_path / 'points.ply')[0]) == 0
+    lines, _ = reconstruct(wall_recording(1), Simulation(), tmp_path, CONFIG)
+    assert lines[0].startswith('1 frame, ')
     reconstruct(wall_recording(2), Simulation(blurred={0}), tmp_path, CONFIG)
     assert len(ply_points(tmp_path / 'points.ply')[0]) > 0
 
@@ -234,6 +236,9 @@ def test_which_intrinsics_count():
     ):  # fmt: skip
         with pytest.raises(UsageError, match='--camera'):
             camera_chooser(wrong, None)
+    for wrong in ('0.9,0.9,0.5,0.5', '0.05,50,20,15', '50,50,5000,15'):  # parts of the image
+        with pytest.raises(UsageError, match='fits no camera with images of 40 x 30'):
+            camera_chooser(wrong, None)(40, 30)
 
 
 def test_values_follow_the_mapping():

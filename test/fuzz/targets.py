@@ -43,7 +43,10 @@ ENCODINGS = (
     '16UC1', '32FC1', '64FC1', '8UC0', '8SC3', '32FC3', 'bayer_rggb8', 'bayer_gbrg16', 'yuv422',
     'yuv422_yuy2', 'uyvy', 'yuyv', 'nv12', 'nv21', 'nv24', '', 'jpeg', '8UC99999999', '\x00',
 )  # fmt: skip
-FORMATS = ('jpeg', 'png', 'rgb8; jpeg compressed bgr8', '16UC1; compressedDepth png', '')
+FORMATS = (
+    'jpeg', 'png', 'rgb8; jpeg compressed bgr8', '16UC1; compressedDepth png', '',
+    'bayer_rggb8; png compressed ',
+)  # fmt: skip
 CONFIGS = (ReconstructorConfig, NodeConfig, TrackerConfig, NetworkConfig, PlayerConfig)
 _FRAMES = 3  # read of a recording
 _DECODE = choose_decoder()[1]

@@ -75,6 +75,36 @@ def test_compressed_colour_and_grey():
         np.testing.assert_array_equal(rgb, expected)
 
 
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+@pytest.mark.parametrize(
+    ('bits', 'kind', 'error'), [(8, '.png', 0), (16, '.png', 0), (8, '.jpg', 12), (16, '.jpg', 12)]
+)
+def test_the_pattern_of_a_colour_filter_is_undone_where_it_was_compressed(
+    pattern, bits, kind, error
+):
+    colors = {'r': 160, 'g': 120, 'b': 100}
+    mosaic = np.empty((16, 16), np.uint8)
+    for index, color in enumerate(pattern):
+        mosaic[index // 2 :: 2, index % 2 :: 2] = colors[color]
+    wide = mosaic.astype(np.uint16) * 257 if (bits, kind) == (16, '.png') else mosaic
+    _, data = cv2.imencode(kind, wide, [cv2.IMWRITE_JPEG_QUALITY, 100] if kind == '.jpg' else [])
+    packed = SimpleNamespace(
+        format=f'bayer_{pattern}{bits}; {kind[1:]} compressed ', data=data.reshape(-1)
+    )
+    rgb = ros_messages.rgb_image(packed)
+    assert np.abs(rgb[2:-2, 2:-2].astype(int) - list(colors.values())).max() <= error
+    _, data = cv2.imencode('.png', RGB[..., ::-1])  # that of a sender who has undone it
+    packed.data = data.reshape(-1)
+    np.testing.assert_array_equal(ros_messages.rgb_image(packed), RGB)
+
+
+def test_what_can_be_no_pattern_of_a_colour_filter_is_refused():
+    _, data = cv2.imencode('.tiff', np.zeros((8, 8), np.float32))
+    packed = SimpleNamespace(format='bayer_rggb8; tiff compressed', data=data.reshape(-1))
+    with pytest.raises(ImageError, match='has no colours'):
+        ros_messages.rgb_image(packed)
+
+
 @pytest.mark.parametrize(
     'change',
     [

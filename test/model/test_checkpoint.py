@@ -84,6 +84,14 @@ def test_conversion_keeps_every_bit(public, tmp_path, weights):
     assert_loaded(network, weights)
 
 
+@pytest.mark.parametrize('text', ['~/w.pth', '~nobody-of-that-name/w.pth'])
+def test_a_tilde_in_the_name_is_the_home_folder(monkeypatch, tmp_path, text):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    path = text.replace('~/', f'{tmp_path}/')
+    with pytest.raises(CheckpointError, match=f'^{path}: no such weights file'):
+        load_network(text)
+
+
 def test_half_precision_file_is_computed_in_single(tmp_path, weights):
     halves = {name: tensor.half() for name, tensor in weights.items()}
     save_safetensors(tmp_path / 'half.safetensors', halves, CONFIG)

@@ -74,30 +74,57 @@ def test_a_stamp_before_all_time_has_no_odometry(node):
     made.destroy()
 
 
-def test_odometry_that_has_ended_holds_up_one_image_and_no_other(node, monkeypatch):
+@pytest.fixture
+def asked(node, monkeypatch):
+    """Return how long odometry is waited for, by image, where the newest is of a given time."""
     waits: list[float] = []
-    newest: list[int] = []
+    newest: list[float] = []
 
     def look(_odom, _base, at, timeout=Duration()):  # noqa: B008
         if at.nanoseconds:
             waits.append(timeout.nanoseconds / 1e9)
         if at.nanoseconds or not newest:
             raise transforms.TransformException('not known')
-        return transform_message(np.eye(4), Time(sec=newest[-1]), 'odom', 'base_link')
+        return transform_message(np.eye(4), stamp(newest[-1]), 'odom', 'base_link')
+
+    def stamp(seconds: float) -> Time:
+        return Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
 
     made = transforms.Transforms(node, NodeConfig(publish_odom_tf=False))
     monkeypatch.setattr(made._buffer, 'lookup_transform', look)
 
-    def ask(second: int) -> float:
+    def ask(image: float, odometry: float | None) -> float:
+        newest.extend([] if odometry is None else [odometry])
         with pytest.raises(transforms.TransformException):
-            made.odometry(NAMES, Time(sec=second))
+            made.odometry(NAMES, stamp(image))
         return waits[-1]
 
-    assert [ask(5), ask(6)] == [0.3, 0.0]
-    newest.append(6)  # it has begun, but is late
-    assert [ask(7), ask(8)] == [0.3, 0.0]
-    newest.append(7)
-    assert [ask(9), ask(10)] == [0.3, 0.0]
-    made.forget()
-    assert ask(11) == 0.3
+    yield ask, made.forget
+    made.destroy()
+
+
+def test_odometry_that_has_ended_holds_up_one_image_and_no_other(asked):
+    ask, forget = asked
+    assert [ask(5.0, None), ask(6.0, None)] == [0.3, 0.0]
+    assert [ask(7.0, 6.75), ask(7.1, 6.75)] == [0.3, 0.0]  # it has begun, but is late
+    assert [ask(9.0, 8.9), ask(9.1, 8.9)] == [0.3, 0.0]
+    forget()
+    assert ask(9.2, 8.9) == 0.3
+
+
+def test_odometry_that_is_always_too_late_holds_up_no_image(asked):
+    ask, _ = asked
+    assert [ask(5.29, 5.0), ask(6.31, 6.0)] == [0.3, 0.0]
+    assert [ask(second, second - 0.5) for second in (7.0, 8.0, 9.0)] == [0.0] * 3
+
+
+@pytest.mark.parametrize(('queue', 'seconds'), [(0, 10), (100, 110), (100_000, 600)])
+def test_odometry_is_remembered_for_the_images_that_wait(node, queue, seconds):
+    made = transforms.Transforms(node, NodeConfig(publish_odom_tf=False, input_queue=queue))
+    for second in (1, 2, 3, seconds + 2):
+        moved = transform_message(np.eye(4), Time(sec=second), 'odom', 'base_link')
+        made._buffer.set_transform(moved, 'wheels')
+    assert made.odometry(NAMES, Time(sec=3)).shape == (4, 4)
+    with pytest.raises(transforms.TransformException):
+        made.odometry(NAMES, Time(sec=1))
     made.destroy()

@@ -191,3 +191,24 @@ def test_several_cameras_and_a_clock_that_nobody_tells_are_warnings(report, arou
     status = judge(replace(ACTIVE, **around), report=report)['input']
     assert status.level == WARN
     assert told in status.message
+
+
+@pytest.mark.parametrize(('age', 'told'), [(1.8e9, 'before'), (-30.0, 'after')])
+def test_stamps_far_from_the_time_are_a_warning(report, age, told):
+    other = replace(ACTIVE, age=age)
+    status = judge(other, report=report)['output']
+    assert status.level == WARN
+    assert f' s {told} the time at which they come' in status.message
+    assert judge(replace(other, state='inactive'), report=report)['output'].level == OK
+    assert judge(other, replace(FINE, silence=99.0), report)['output'].level == OK
+    assert judge(replace(ACTIVE, age=2.0), report=report)['output'].level == OK
+
+
+def test_stamps_that_jump_back_again_and_again_are_a_warning(report):
+    check = HealthCheck('/ttt3r')
+    loop = replace(FINE, counts={'received': 20, 'back in time': 1})
+    assert judge(snapshot=loop, report=report, check=check)['input'].level == OK
+    mixed = replace(FINE, counts={'received': 40, 'back in time': 11})
+    status = judge(snapshot=mixed, report=report, check=check)['input']
+    assert status.level == WARN
+    assert '/camera/image jump back again and again' in status.message

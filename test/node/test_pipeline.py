@@ -59,10 +59,10 @@ def pipeline_of(views, transforms, statistics, config=None, seen=None):
     return pipeline, outputs, record
 
 
-def received(seconds=0, epoch=0, jumps=0, frame='camera'):
+def received(seconds=0, epoch=0, jumps=0, frame='camera', came=0.0):
     header = Header(frame_id=frame)
     header.stamp.sec = seconds
-    return Received(Image(header=header), 0.0, epoch, jumps)
+    return Received(Image(header=header), came, epoch, jumps)
 
 
 def test_an_epoch_begins_with_the_first_image_that_is_not_lost(fake_view):
@@ -130,6 +130,30 @@ def test_images_of_another_camera_are_refused_until_a_reset(fake_view):
     assert statistics.snapshot(0.0).counts['bad'] == 1
     sent = [call.args[2] for call in outputs.send_odometry.call_args_list]
     assert sent == ['camera', 'camera', 'rear']
+
+
+def test_another_camera_takes_over_where_the_first_has_been_silent_for_long(fake_view):
+    views = [fake_view(index=i, pose=at(0.0), tracking=TRACKED) for i in range(4)]
+    transforms = MagicMock(mounting=MagicMock(return_value=None))
+    pipeline, outputs, _ = pipeline_of(views, transforms, Statistics())
+    receiver = pipeline._receiver
+
+    def start_epoch() -> None:
+        receiver.epoch = receiver.oldest_epoch = receiver.epoch + 1
+
+    receiver.start_epoch = start_epoch
+    images = (('camera', 0.0), ('camera', 9.0), ('rear', 10.0), ('rear', 13.9), ('rear', 14.1))
+    for frame, came in images:
+        pipeline.process(received(frame=frame, came=came))
+        assert bool(pipeline.report.problem) == (came in (10.0, 13.9))
+    assert receiver.epoch == 1
+    kind, text = pipeline._warn.call_args.args
+    assert kind == 'another camera'
+    assert 'in frame rear, and none in camera has come for 5.1 s: epoch 1 begins' in text
+    pipeline.process(received(epoch=1, frame='rear', came=14.2))
+    pipeline.process(received(epoch=1, frame='camera', came=14.3))
+    frames = [call.args[2] for call in outputs.send_odometry.call_args_list]
+    assert frames == ['camera', 'camera', 'rear', 'rear']
 
 
 def test_tf_is_forgotten_after_a_jump_even_if_the_image_that_jumped_does_not_come(fake_view):

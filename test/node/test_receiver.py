@@ -37,13 +37,17 @@ class FakeNode:
         return None
 
 
+def receiver_for(node, warn=print, statistics=None, **config):
+    """Return a receiver of a node's images."""
+    counts = statistics or Statistics()
+    return ImageReceiver(node, NodeConfig(**config), counts, rgb_image, announce=print, warn=warn)
+
+
 @pytest.mark.parametrize('tells_info', [False, True])
 def test_images_come_with_and_without_what_the_middleware_tells_of_them(monkeypatch, tells_info):
     monkeypatch.setattr(receiver, '_TELLS_INFO', tells_info)
-    node, statistics = FakeNode(), Statistics()
-    received = ImageReceiver(
-        node, NodeConfig(), statistics, SimpleNamespace(), announce=print, warn=print
-    )
+    node = FakeNode()
+    received = receiver_for(node)
     received.subscribe()
     on_image = node.callbacks[0]
     assert len(inspect.signature(on_image).parameters) == 1 + tells_info
@@ -60,14 +64,7 @@ def test_a_topic_of_another_type_is_the_reason_for_silence(transport, other):
         topic_type=f'sensor_msgs/msg/{other}Image', qos_profile=QoSProfile(depth=1)
     )
     node.get_publishers_info_by_topic = lambda _: [publisher]
-    received = ImageReceiver(
-        node,
-        NodeConfig(image_transport=transport),
-        Statistics(),
-        rgb_image,
-        announce=print,
-        warn=print,
-    )
+    received = receiver_for(node, image_transport=transport)
     why = received.why_silent()
     assert f'as {publisher.topic_type},' in why
     assert f'image_transport {transport}' in why
@@ -80,14 +77,7 @@ def test_a_topic_of_another_type_is_the_reason_for_silence(transport, other):
 @pytest.mark.parametrize('transport', ['raw', 'compressed'])
 def test_a_camera_that_has_the_other_kind_of_topic_is_told(transport):
     node = FakeNode()
-    received = ImageReceiver(
-        node,
-        NodeConfig(image_transport=transport),
-        Statistics(),
-        rgb_image,
-        announce=print,
-        warn=print,
-    )
+    received = receiver_for(node, image_transport=transport)
     other = '/image' if transport == 'compressed' else '/image/compressed'
     node.get_publishers_info_by_topic = lambda _: []
     node.count_publishers = lambda topic: int(topic == other)
@@ -103,9 +93,7 @@ def calibrated(warn=print):
     """Return a receiver of images of 16 x 12 pixels, one of them, and camera_info of them."""
     node = FakeNode()
     node.count_publishers = lambda _: 1
-    received = ImageReceiver(
-        node, NodeConfig(), Statistics(), rgb_image, announce=print, warn=warn
-    )
+    received = receiver_for(node, warn)
     pixels = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
     msg = image_message(pixels, 'rgb8', Header(frame_id='camera'))
     return received, Received(msg, 0.0, 0), camera_info_message(CAMERA, msg.header)
@@ -175,9 +163,7 @@ def subscribed(warn, clock=None, **config):
     node = FakeNode()
     node.get_clock = lambda: clock
     statistics = Statistics()
-    received = ImageReceiver(
-        node, NodeConfig(**config), statistics, SimpleNamespace(), announce=print, warn=warn
-    )
+    received = receiver_for(node, warn, statistics, **config)
     received.subscribe()
 
     def send(seconds: int) -> None:
@@ -259,12 +245,21 @@ def test_what_was_sent_while_nobody_listened_is_not_lost():
     assert statistics.snapshot(0.0).counts['lost in transport'] == 2 + 1
 
 
+def test_the_age_of_the_newest_stamp_is_told():
+    received, _, send = subscribed(print)
+    assert received.age(5 * NANOSECONDS) == 0.0
+    send(3)
+    assert received.age(5 * NANOSECONDS) == 2.0
+    assert received.age(0) == 0.0  # simulated time has not begun
+
+
 def test_a_jump_is_known_to_the_images_after_it():
-    received, _, send = subscribed(print, input_queue=10)
+    received, statistics, send = subscribed(print, input_queue=10)
     for stamp in (100, 101, 10, 11):  # the jump is that of 10
         send(stamp)
     waiting = [received.queue.get() for _ in range(4)]
     assert [image.jumps for image in waiting] == [0, 0, 1, 1]
+    assert statistics.snapshot(0.0).counts['back in time'] == 1
     received.start_epoch()
     send(12)
     assert received.queue.get().jumps == 1

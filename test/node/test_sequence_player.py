@@ -84,6 +84,13 @@ def test_a_recording_that_cannot_be_read_any_more_is_not_tried_for_ever(play):
     assert len(errors) == 2
 
 
+def test_a_tilde_in_the_input_is_the_home_folder(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    with pytest.raises(SystemExit):
+        sequence_player.main(['--ros-args', '-p', "input:='~/film.mp4'"])
+    assert f'{tmp_path}/film.mp4 does not exist' in capsys.readouterr().err
+
+
 class Wall:
     """A clock that a test sets."""
 

@@ -68,6 +68,15 @@ def test_a_mistake_while_activating_is_told_and_does_not_last(node, monkeypatch)
     assert node._problem == ''
 
 
+def test_a_node_that_is_destroyed_at_work_ends_its_work(node):
+    assert node.trigger_configure() == Result.SUCCESS
+    assert node.trigger_activate() == Result.SUCCESS
+    working = node._worker._thread
+    assert working.is_alive()
+    node.destroy_node()
+    assert not working.is_alive()
+
+
 def test_quality_of_service_that_there_is_not_refuses_configure(context):
     wrong = Parameter('qos_overrides./points.publisher.reliability', value='besteffort')
     node = ReconstructionNode(

@@ -125,3 +125,12 @@ def test_an_image_that_cannot_be_used_is_a_warning(system):
     )
     assert client.status(': reconstruction').level == WARN
     assert 'psychedelic' in client.status(': reconstruction').message
+
+
+def test_stamps_of_another_clock_are_a_warning(system):
+    system.start()
+    client = system.client
+    client.listen_to_diagnostics()
+    client.send(image(0, 10.0))
+    client.until(lambda: client.status(': output').level == WARN, 'the warning')
+    assert 's before the time at which they come' in client.status(': output').message

@@ -22,6 +22,7 @@ from ttt3r_ros.io.frames import Frame
 from ttt3r_ros.io.writers import write_ply, write_tum
 
 _COLUMNS = 4  # frames in the picture
+_UNKNOWN_VARIANCE = 1e6  # of a lost camera's pose (docs/frames.md)
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Outcome:
     :param confidences: at least 1 [h, w]
     :param points: of the last map, map frame [N, 3]
     :param colors: of the last map, RGB [N, 3]
+    :param lost: stamps of the images in which the camera was lost
     """
 
     poses: dict[int, Transform] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Outcome:
     confidences: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     points: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 3), np.float32))
     colors: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 3), np.uint8))
+    lost: set[int] = field(default_factory=set)
 
 
 def read_outcome(bag: Path) -> Outcome:
@@ -55,6 +58,8 @@ def read_outcome(bag: Path) -> Outcome:
             stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
             if topic == 'odometry':
                 outcome.poses[stamp] = ros_messages.pose(message)
+                if message.pose.covariance[0] >= _UNKNOWN_VARIANCE:
+                    outcome.lost.add(stamp)
             elif topic == 'map_points':
                 outcome.points, outcome.colors = _read_cloud(message)
             else:
@@ -90,6 +95,8 @@ def write_outcome(folder: Path, name: str, frames: Iterable[Frame], outcome: Out
     poses = np.array(list(found.values()))
     write_tum(folder / 'trajectory.txt', np.array(list(found)) / 1e9, poses)
     lines = [f'{len(outcome.points)} points in the map', *accuracy.lines()]
+    if outcome.lost:
+        lines.append(f'the camera was lost in {len(outcome.lost)} of {len(outcome.poses)} frames')
     T_first_map = inverse(poses[0])  # the picture is drawn as the first camera saw the world
     seen = SeenMap(
         transform_points(T_first_map, outcome.points),

@@ -18,7 +18,7 @@ from ttt3r_ros.cli.folders import refuse_foreign, refuse_recording
 from ttt3r_ros.cli.inputs import add_input_arguments, open_input
 from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
-from ttt3r_ros.cli.usage import INCOMPLETE, file_path
+from ttt3r_ros.cli.usage import INCOMPLETE, UsageError, file_path
 from ttt3r_ros.errors import DatasetError, ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.frames import ColorImage, Frame, Sequence
@@ -149,13 +149,19 @@ def camera_chooser(
 
     :param text: value of `--camera`
     :param recorded: what the recording says; used for images of its size only
-    :raises UsageError: if the value is no camera
+    :raises UsageError: if the value is no camera; what is returned, if it is none of such images
     """
     given = parse_camera(text) if text and text != _ESTIMATE else None
 
     def choose(width: int, height: int) -> Intrinsics | None:
         if given is not None:
-            return Intrinsics(width, height, *given)
+            camera = Intrinsics(width, height, *given)
+            if not camera.is_possible:
+                raise UsageError(
+                    f'--camera is {text!r}, which fits no camera with images of {width} x '
+                    f'{height}; fx,fy,cx,cy in pixels is needed'
+                )
+            return camera
         fits = recorded is not None and (recorded.width, recorded.height) == (width, height)
         return recorded if fits and text != _ESTIMATE else None
 

@@ -159,7 +159,8 @@ class Results:
         exceptions = {'lost': self._lost, 'left out': self.left_out}
         few = ', '.join(f'{count} {what}' for what, count in exceptions.items() if count)
         speed = f'{self.count / self._seconds:.1f} frames/s'
-        return f'{self.count} frames' + (f' ({few})' if few else '') + f', {speed}'
+        frames = f'{self.count} frame{"" if self.count == 1 else "s"}'
+        return frames + (f' ({few})' if few else '') + f', {speed}'
 
     def _focal(self) -> str:
         if len({(camera.width, camera.height) for camera in self._cameras}) > 1:

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 from ttt3r_ros.errors import Ttt3rError
+from ttt3r_ros.files import user_path
 
 INCOMPLETE = 3  # exit status: the results are there, but not of everything
 
@@ -48,7 +49,7 @@ def file_path(text: str) -> Path:
     """Read a path; an empty one, which would be the working directory, is refused."""
     if not text:
         raise ArgumentTypeError('it is empty: is a variable of the shell not set?')
-    return Path(text)
+    return user_path(text)
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

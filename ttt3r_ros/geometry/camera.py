@@ -45,12 +45,11 @@ class Intrinsics:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=float)
 
     @property
-    def is_plausible(self) -> bool:
-        """Whether there are such cameras; numbers in other units than pixels are of none."""
+    def is_possible(self) -> bool:
+        """Whether there are such cameras; one whose units are no pixels is none."""
         size = max(self.width, self.height)
-        focals, centre = (self.fx, self.fy), (self.cx, self.cy)
-        focal_fits = all(_SHORTEST * size < focal < _LONGEST * size for focal in focals)
-        return focal_fits and all(abs(at) <= _FARTHEST * size for at in centre)
+        focal_fits = all(_SHORTEST * size < f < _LONGEST * size for f in (self.fx, self.fy))
+        return focal_fits and max(abs(self.cx), abs(self.cy)) <= _FARTHEST * size
 
     def zoomed(self, factor: float) -> Intrinsics:
         """Return the same camera with a focal length that is so many times as long."""

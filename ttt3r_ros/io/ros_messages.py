@@ -8,6 +8,7 @@ JPEG are dealt with here.
 from __future__ import annotations
 
 from io import BytesIO
+import re
 import sys
 from typing import Any
 
@@ -61,10 +62,12 @@ def rgb_image(message: Any) -> ColorImage:
     :raises ImageError: if the encoding has no colours, or the data do not fill the image
     """
     if hasattr(message, 'format'):
-        bgr = _decompressed(message, 0, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return _rgb_of_compressed(message)
     encoding = _OPENCV_ORDER.get(message.encoding, message.encoding)
-    pixels = _pixels(message, encoding)
+    return _converted(_pixels(message, encoding), encoding)
+
+
+def _converted(pixels: NDArray[Any], encoding: str) -> ColorImage:
     try:
         if rosbags_image.to_cvtype(encoding)[1] is rosbags_image.Format.GENERIC:
             raise rosbags_image.ImageError('their order and range are not known')
@@ -123,6 +126,18 @@ def intrinsics(message: Any, *, rectified: bool = False) -> Intrinsics | None:
     if not (np.isfinite(matrix).all() and fx > 0 and fy > 0):
         return None
     return Intrinsics(message.width, message.height, fx, fy, cx, cy)
+
+
+def _rgb_of_compressed(message: Any) -> ColorImage:
+    """Decode a CompressedImage; image_transport compresses a colour filter's pattern as it is."""
+    pattern = re.match(r'bayer_[a-z]{4}(?=(8|16)\b)', message.format)
+    if pattern:
+        pixels = _decompressed(message, 0, cv2.IMREAD_UNCHANGED)
+        if pixels.ndim == 2:
+            encoding = f'{pattern[0]}{8 * pixels.itemsize}'  # JPEG has 8 bits of 16
+            return _converted(pixels, encoding)
+    bgr = _decompressed(message, 0, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _decompressed(message: Any, header: int, flags: int) -> NDArray[Any]:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ttt3r_ros.errors import CheckpointError
-from ttt3r_ros.files import atomic_file
+from ttt3r_ros.files import atomic_file, user_path
 from ttt3r_ros.model.config import PRESETS, NetworkConfig
 from ttt3r_ros.model.lean import page_out
 from ttt3r_ros.model.network import Network
@@ -61,7 +61,7 @@ def load_network(
     :raises CheckpointError: file missing, truncated, unsafe, or made for another network
     :raises ValueError: unknown preset
     """
-    path = Path(path)
+    path = user_path(path)
     tensors, described = read_tensors(path)
     config = _choose_config(path, tensors, described, preset)
     if outputs is not None:

@@ -13,6 +13,7 @@ from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Snapshot
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+_OTHER_CLOCK = 10.0  # seconds that a stamp is from the clock; tf2 remembers no more
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Situation:
     :param silent: why no image can come, if that is known
     :param timeless: time is simulated, and nobody has said yet what it is
     :param publishers: of the images
+    :param age: of the newest stamp, seconds; 0 where there is none
     :param sent: messages published so far on each output
     """
 
@@ -41,6 +43,7 @@ class Situation:
     silent: str = ''
     timeless: bool = False
     publishers: int = 1
+    age: float = 0.0
     sent: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -71,7 +74,10 @@ class HealthCheck:
                 _judge_reconstruction(situation, report, config.intrinsics_tolerance),
                 _reconstruction_values(situation, report),
             ),
-            'output': ((OK, situation.state), _output_values(situation, snapshot)),
+            'output': (
+                _judge_output(situation, snapshot, config.image_timeout),
+                _output_values(situation, snapshot),
+            ),
         }
         return [
             DiagnosticStatus(
@@ -108,6 +114,8 @@ def _trouble_of_images(topic: str, new: Mapping[str, int]) -> str:
     if 0 < came <= early + disordered:
         why = 'ahead of /clock' if early > disordered else 'not later than one before'
         return f'no image of use on {topic}: their stamps are {why}'
+    if new.get('back in time', 0) > 1:
+        return f'stamps on {topic} jump back again and again: are they of two clocks?'
     if new.get('bad'):
         return f'{new["bad"]} images could not be used'
     if lost > came:
@@ -153,6 +161,17 @@ def _judge_reconstruction(
                 f'{calibrated.fx:.1f}: is it of this camera, and of images of this size?'
             )
     return OK, 'tracking'
+
+
+def _judge_output(situation: Situation, snapshot: Snapshot, timeout: float) -> tuple[bytes, str]:
+    age, silent = situation.age, snapshot.silence > timeout
+    if situation.state != 'active' or silent or abs(age) <= _OTHER_CLOCK:
+        return OK, situation.state
+    side = 'before' if age > 0 else 'after'
+    return WARN, (
+        f'images are stamped {abs(age):.0f} s {side} the time at which they come: by another '
+        'clock? (use_sim_time where a recording is played)'
+    )
 
 
 def _input_values(situation: Situation, snapshot: Snapshot) -> dict[str, str]:

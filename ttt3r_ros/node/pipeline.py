@@ -94,6 +94,7 @@ class Pipeline:
         self._started = -1  # the epoch that the state belongs to
         self._jumps = 0  # of the stamps back, that TF has been told of
         self._camera_frame = ''  # of the images of this epoch
+        self._heard = -math.inf  # monotonic seconds, when the last of them came
         self._mounting: Transform | None = None
         self._epoch: Epoch | None = None  # begins with the first image that is not lost
         self._twist = TwistEstimator()
@@ -198,13 +199,7 @@ class Pipeline:
         names = FrameNames.resolve(self.config, frame.frame_id)
         alone = frame.ahead.cancel()
         prepared, decoded = self._decode(frame, ahead=False) if alone else frame.ahead.result()
-        if frame.epoch != self._started:
-            self._start(frame, names)
-        if names.camera != self._camera_frame:
-            raise ImageError(
-                f'it is in frame {names.camera}, those before in {self._camera_frame}: of another '
-                'camera? (~/reset takes that)'
-            )
+        frame = self._enter(frame, names)
         self._take_over_changes(frame)
         world = self.config.points_source == 'network_world'
         view = self._reconstructor.add(prepared, camera=decoded.camera, world=world)
@@ -246,6 +241,33 @@ class Pipeline:
             old = getattr(before, name)
             if value != old:
                 self._inform(f'{name} is {value} from the image at {at:.6f} on; it was {old}')
+
+    def _enter(self, frame: Received, names: FrameNames) -> Received:
+        """
+        Take an image into its epoch; one of another camera begins an epoch where the first has
+        been silent for long: nobody may be there to ask for it.
+
+        :return: the image, in the epoch that it belongs to
+        :raises ImageError: if it is of another camera
+        """
+        before, silence = self._camera_frame, frame.received - self._heard
+        other = frame.epoch == self._started and names.camera != before
+        if other and silence <= self.config.image_timeout:
+            raise ImageError(
+                f'it is in frame {names.camera}, those before in {before}: of another camera? '
+                '(~/reset takes that)'
+            )
+        if other:
+            frame = replace(frame, epoch=self.reset())
+            self._warn(
+                'another camera',
+                f'images are in frame {names.camera}, and none in {before} has come for '
+                f'{silence:.1f} s: epoch {frame.epoch} begins, poses start from identity again',
+            )
+        if frame.epoch != self._started:
+            self._start(frame, names)
+        self._heard = frame.received
+        return frame
 
     def _start(self, frame: Received, names: FrameNames) -> None:
         if frame.jumps != self._jumps:  # the first image after it may never have come this far

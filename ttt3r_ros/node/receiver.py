@@ -110,6 +110,8 @@ class ImageReceiver:
         self._config = config
         self._statistics = statistics
         self._decoder = decoder
+        compressed = config.image_transport == 'compressed'
+        self._kind: Any = CompressedImage if compressed else Image
         self._announce = announce
         self._warn = warn
         self._rectifier = Rectifier()
@@ -135,16 +137,21 @@ class ImageReceiver:
         """Number of the epoch that the next image belongs to."""
         return self._epoch
 
+    def age(self, now: int) -> float:
+        """
+        Return how old the newest stamp is, in seconds; 0 where there is none, or no time.
+
+        :param now: by the node's clock, nanoseconds; 0: a simulated clock that has not begun
+        """
+        stamp = self._stamps.newest
+        return (now - stamp) / NANOSECONDS if now and stamp is not None else 0.0
+
     @property
     def topic(self) -> str:
         """Full name of the image topic."""
         topic = self._node.resolve_topic_name('image')
         compressed = self._kind is CompressedImage
         return f'{topic}/compressed' if compressed else topic
-
-    @property
-    def _kind(self) -> Any:
-        return CompressedImage if self._config.image_transport == 'compressed' else Image
 
     def subscribe(self) -> None:
         """Begin to receive."""
@@ -342,6 +349,7 @@ class ImageReceiver:
             return
         self._refused = 0
         if verdict is Verdict.JUMP:
+            self._statistics.count('back in time')
             self._announce(frame.epoch, f'stamps of {self.topic} jumped back')
         if not fits:
             self._statistics.count('overflowed' if self._config.input_queue else 'dropped')

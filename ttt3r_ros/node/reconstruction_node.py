@@ -248,6 +248,11 @@ class ReconstructionNode(ManagedNode):
         """
         return self._stop(timeout)
 
+    def destroy_node(self) -> None:
+        """Stop to work, if a program that holds the node has not asked for it, and free all."""
+        self._stop(timeout=None)
+        super().destroy_node()
+
     def _stop(self, timeout: float | None) -> bool:
         if self._bond is not None:
             self._bond.shutdown()
@@ -343,6 +348,7 @@ class ReconstructionNode(ManagedNode):
 
     def _publish_diagnostics(self) -> None:
         receiver, pipeline, outputs = self._receiver, self._pipeline, self._outputs
+        now = self.get_clock().now()
         situation = Situation(state=self._state_machine.current_state[1], problem=self._problem)
         snapshot = self._statistics.snapshot(time.monotonic())
         if receiver is not None and pipeline is not None and outputs is not None:
@@ -354,12 +360,13 @@ class ReconstructionNode(ManagedNode):
                 epoch=receiver.epoch,
                 device=pipeline.device,
                 silent=receiver.why_silent() if silent else '',
-                timeless=self.get_clock().now().nanoseconds == 0,
+                timeless=now.nanoseconds == 0,
                 publishers=self.count_publishers(receiver.topic),
+                age=receiver.age(now.nanoseconds),
                 sent=dict(outputs.sent),
             )
         report = Report() if pipeline is None else pipeline.report
         msg = DiagnosticArray()
-        msg.header.stamp = self.get_clock().now().to_msg()
+        msg.header.stamp = now.to_msg()
         msg.status = self._health.judge(situation, snapshot, report, self._config)
         self._diagnostics.publish(msg)

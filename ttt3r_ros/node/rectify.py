@@ -112,7 +112,7 @@ def _full_intrinsics(info: Any, *, rectified: bool) -> Intrinsics:
     if info.width == 0 or info.height == 0:
         raise ImageError('camera_info does not say the size of the image')
     camera = Intrinsics(info.width, info.height, fx, fy, cx, cy)
-    if not camera.is_plausible:
+    if not camera.is_possible:
         raise ImageError(
             f'camera_info fits no camera with images of {info.width} x {info.height}: '
             f'{name} is {matrix.ravel().tolist()}'

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 import math
-from pathlib import Path
 import signal
 import sys
 import threading
@@ -27,6 +26,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ttt3r_ros.errors import DatasetError, Ttt3rError
+from ttt3r_ros.files import user_path
 from ttt3r_ros.io.frames import Frame, Sequence
 from ttt3r_ros.io.images import FRAME_RATE
 from ttt3r_ros.io.sequence import open_sequence
@@ -131,7 +131,9 @@ class SequencePlayer(Node):
     def __init__(self) -> None:
         super().__init__('sequence_player')
         self._config = Parameters(self, [PlayerConfig]).read(PlayerConfig)
-        self._sequence: Sequence = open_sequence(self._config.input, topic=self._config.topic)
+        self._sequence: Sequence = open_sequence(
+            user_path(self._config.input), topic=self._config.topic
+        )
         # Reliable matches both kinds of subscribers.
         qos = QoSProfile(depth=10)
         if self._config.compressed:
@@ -172,7 +174,7 @@ class SequencePlayer(Node):
         if waited_for:
             self._wait_for_answer([waited_for[-1]])
         if self._config.log:
-            Path(self._config.log).write_text(''.join(self._log), encoding='ascii')
+            user_path(self._config.log).write_text(''.join(self._log), encoding='ascii')
         return count
 
     def _rounds(self) -> Iterator[tuple[Frame, Image | CompressedImage, float]]:
@@ -273,7 +275,7 @@ def main(args: list[str] | None = None) -> None:
         player.get_logger().info(f'{count} images played')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except Ttt3rError as error:  # the recording is damaged
+    except (Ttt3rError, OSError) as error:  # the recording is damaged, or no log can be written
         player.get_logger().error(str(error))
         failed = True
     except RuntimeError:  # that of rclpy, where the signal came while it published

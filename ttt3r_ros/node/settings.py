@@ -31,7 +31,11 @@ class NodeConfig:
         le=100_000,
     )
     image_timeout: float = setting(
-        5.0, 'Seconds without an image before diagnostics warn.', ge=0.1, le=3600.0
+        5.0,
+        'Seconds without an image before diagnostics warn, and a camera of another frame_id may '
+        'take over.',
+        ge=0.1,
+        le=3600.0,
     )
     rectified_input: bool = setting(
         False,

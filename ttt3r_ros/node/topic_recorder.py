@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 import json
-from pathlib import Path
 import struct
 import sys
 import time
@@ -25,6 +24,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 from tf2_msgs.msg import TFMessage
 
+from ttt3r_ros.files import user_path
 from ttt3r_ros.node.conversions import NANOSECONDS
 from ttt3r_ros.node.outputs import TOPICS, topic_qos
 from ttt3r_ros.node.parameters import Parameters
@@ -54,7 +54,8 @@ class TopicRecorder(Node):
     def __init__(self) -> None:
         super().__init__('topic_recorder')
         self._config = Parameters(self, [RecorderConfig]).read(RecorderConfig)
-        self._writer = Writer(Path(self._config.bag), version=8, storage_plugin=StoragePlugin.MCAP)
+        bag = user_path(self._config.bag)
+        self._writer = Writer(bag, version=8, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._received: dict[str, list[tuple[int, int]]] = {}
         topics = {name: (kind, _qos(name)) for name, kind in TOPICS.items()}
@@ -67,7 +68,7 @@ class TopicRecorder(Node):
         """Finish the bag."""
         self._writer.close()
         if self._config.log:
-            Path(self._config.log).write_text(json.dumps(self._received), encoding='ascii')
+            user_path(self._config.log).write_text(json.dumps(self._received), encoding='ascii')
 
     def _record(self, name: str, kind: type[Any], qos: QoSProfile) -> str:
         topic = self.resolve_topic_name(name)
@@ -116,14 +117,14 @@ def main(args: list[str] | None = None) -> None:
     start_ros('topic_recorder', args)
     try:
         recorder = TopicRecorder()
-    except (ValueError, WriterError) as error:
+        with suppress(KeyboardInterrupt, ExternalShutdownException):
+            rclpy.spin(recorder)
+        recorder.close()
+    except (OSError, ValueError, WriterError) as error:  # a folder or a disk that takes nothing
         print(f'topic_recorder: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
         sys.exit(1)
-    with suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.spin(recorder)
-    recorder.close()
-    rclpy.try_shutdown()
+    finally:
+        rclpy.try_shutdown()
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformL
 
 from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.node.conversions import (
+    NANOSECONDS,
     nanoseconds,
     stamp_from_nanoseconds,
     transform_from_message,
@@ -20,6 +21,8 @@ from ttt3r_ros.node.settings import NodeConfig
 
 _PATIENCE = 0.3  # seconds to wait for the odometry of an image that is newer than it
 _NEVER = -1  # no stamp
+_KEPT = 10.0  # seconds that TF is remembered, as tf2 does by itself,
+_MOST_KEPT = 600.0  # and at most, where images wait in a queue
 
 
 class Transforms:
@@ -37,7 +40,10 @@ class Transforms:
         ahead = 0.0 if config.publish_odom_tf else config.transform_tolerance
         self._ahead = int(ahead * 1e9)
         self._broadcaster = TransformBroadcaster(node) if config.publish_tf else None
-        self._buffer = Buffer()
+        # The odometry of an image that waits is wanted when its turn comes; a second for each
+        # before it is what a large network takes.
+        kept = min(_KEPT + config.input_queue, _MOST_KEPT)
+        self._buffer = Buffer(Duration(seconds=kept))
         self._last_in_vain: int | None = _NEVER  # the newest odometry after a wait without success
         self._listener: TransformListener | None = None
         self._node = node
@@ -74,8 +80,9 @@ class Transforms:
         """
         Look up what the other source of odometry says for an image; waits a little for it.
 
-        Not if it was waited for in vain, and nothing has come since: a source that has ended is
-        not to hold up every image.
+        Not if it was waited for in vain, and nothing has come since, nor where it is farther
+        behind the image: a source that has ended, or is always late, is not to hold up every
+        image.
 
         :return: `T_odom_base`
         :raises TransformException: if it says nothing about that time
@@ -84,7 +91,9 @@ class Transforms:
             at = Time.from_msg(stamp)
         except ValueError as error:
             raise TransformException(f'stamp {nanoseconds(stamp)} ns: {error}') from error
-        patience = 0.0 if self._newest(names) == self._last_in_vain else _PATIENCE
+        newest = self._newest(names)
+        late = newest is not None and nanoseconds(stamp) - newest > _PATIENCE * NANOSECONDS
+        patience = 0.0 if late or newest == self._last_in_vain else _PATIENCE
         try:
             found = self._buffer.lookup_transform(
                 names.odom, names.base, at, Duration(seconds=patience)
