@@ -26,11 +26,11 @@ from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.evaluation.datasets.sens import open_sens
 from ttt3r_ros.io import ros_messages
 from ttt3r_ros.io.images import image_size, load_depth, load_image
+from ttt3r_ros.io.rectify import Rectifier, read_calibration
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.model.checkpoint import load_network, read_metadata
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.node.decoding import choose_decoder, compressed_to_rgb, to_rgb
-from ttt3r_ros.node.rectify import Rectifier, read_calibration
 from ttt3r_ros.node.sequence_player import PlayerConfig
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.stamps import StampMonitor
@@ -140,8 +140,6 @@ def camera_info(data: bytes) -> None:
         flat, seen = Rectifier().apply(np.zeros((*size, 3), np.uint8), calibration)
         assert flat.shape == (*size, 3)
         assert seen is None or seen.shape == size
-    with suppress(Ttt3rError):
-        ros_messages.intrinsics(info)
 
 
 def stamps(data: bytes) -> None:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 from made_up import depth_map, gradient, pose
 import numpy as np
 import pytest
@@ -235,26 +236,74 @@ def test_truth_of_another_time_is_told_of(write_changed, caplog):
         assert f'{topic}: none of 5 lies within 0.02 s of an image' in caplog.text
 
 
-@pytest.mark.parametrize(
-    ('name', 'jpeg', 'focal'),
-    [
-        ('image_raw', False, 35.0),
-        ('image_rectangle', False, 35.0),
-        ('image_rect', False, 30.0),
-        ('image_rect_color/compressed', True, 30.0),
-    ],
-)
-def test_rectified_images_are_told_by_their_topic_and_their_camera_is_p(
-    write_changed, caplog, name, jpeg, focal
-):
+BENT = [-0.3, 0.05, 0.0, 0.0, 0.0]
+LESS = np.array([30.0, 0, 18, 0, 0, 31, 15, 0, 0, 0, 1, 0])  # P
+
+
+def with_lens(name: str):
     def change(topic, message):
         if topic.startswith(IMAGE_TOPIC):
             return f'/camera/{name}', message
         if topic == INFO_TOPIC:
-            p = np.array([30.0, 0, 18, 0, 0, 31, 15, 0, 0, 0, 1, 0])
-            message = replace(message, p=p, d=np.full(5, 0.1))
+            message = replace(message, p=LESS, d=np.array(BENT))
         return topic, message
 
-    sequence = open_sequence(write_changed(change, jpeg=jpeg))
-    assert sequence.intrinsics.fx == focal
-    assert ('distortion is not corrected' in caplog.text) == (focal == 35.0)
+    return change
+
+
+def flat(image: np.ndarray, **flags) -> np.ndarray:
+    lens, camera = np.array([[35.0, 0, 19.5], [0, 35, 14.5], [0, 0, 1]]), LESS.reshape(3, 4)
+    tables = cv2.initUndistortRectifyMap(
+        lens, np.array(BENT), None, camera, (40, 30), cv2.CV_32FC1
+    )
+    return cv2.remap(image, *tables, **flags)
+
+
+@pytest.mark.parametrize(
+    ('name', 'jpeg', 'bent'),
+    [
+        ('image_raw', False, True),
+        ('image_rectangle', False, True),
+        ('image_rect', False, False),
+        ('image_rect_color/compressed', True, False),
+    ],
+)
+def test_images_become_those_that_p_describes_or_are_so_by_their_topic(
+    write_changed, name, jpeg, bent
+):
+    sequence = open_sequence(write_changed(with_lens(name), jpeg=jpeg), **TRUTH)
+    assert sequence.intrinsics.matrix.ravel().tolist() == [30, 0, 18, 0, 31, 15, 0, 0, 1]
+    image = next(iter(sequence)).image().astype(int)
+    raw = gradient(0)
+    expected = flat(raw, interpolation=cv2.INTER_LINEAR) if bent else raw
+    seen = sequence.seen(40, 30)
+    assert np.abs(image - expected)[slice(None) if seen is None else seen].mean() < 3
+    assert (np.abs(image - raw).mean() > 3.5) == bent
+
+
+def test_depth_is_undistorted_with_the_image_and_nothing_is_made_up(write_changed):
+    sequence = open_sequence(write_changed(with_lens('image_raw')), **TRUTH)
+    depth = next(iter(sequence)).depth()
+    seen = sequence.seen(40, 30)
+    assert 0.3 < seen.mean() < 1
+    expected = flat(depth_map(0), interpolation=cv2.INTER_NEAREST)
+    same = np.isclose(depth, expected, atol=5e-4, equal_nan=True)
+    assert same[seen].mean() > 0.97  # tables are rounded to 1/32 of a pixel
+    assert np.isnan(depth[0, 0])
+
+
+def test_images_are_left_as_they_are_where_that_is_asked_for(write_changed):
+    sequence = open_sequence(write_changed(with_lens('image_raw')), undistort=False)
+    assert sequence.intrinsics.fx == 35.0
+    assert sequence.seen(40, 30) is None
+    np.testing.assert_array_equal(next(iter(sequence)).image(), gradient(0))
+
+
+def test_a_camera_that_fits_no_image_is_told_of_and_left_aside(write_changed, caplog):
+    def change(topic, message):
+        return topic, replace(message, k=np.zeros(9)) if topic == INFO_TOPIC else message
+
+    sequence = open_sequence(write_changed(change))
+    assert sequence.intrinsics is None
+    np.testing.assert_array_equal(next(iter(sequence)).image(), gradient(0))
+    assert caplog.text.count(f'{INFO_TOPIC} is left aside: camera_info is not calibrated') == 1

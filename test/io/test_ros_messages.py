@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ttt3r_ros.errors import ImageError
-from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io import ros_messages
 
 RGB = gradient(3, width=8, height=6)
@@ -200,15 +199,6 @@ def test_time_of_recording_replaces_an_empty_stamp():
     assert ros_messages.stamp_seconds(stamped(0, 0), 3_250_000_000) == 3.25
 
 
-def test_uncalibrated_cameras_have_no_intrinsics():
-    info = SimpleNamespace(width=8, height=6, k=np.zeros(9))
-    assert ros_messages.intrinsics(info) is None
-    info.k = np.array([5, 0, 3.5, 0, 6, 2.5, 0, 0, 1])
-    assert ros_messages.intrinsics(info).fy == 6.0
-    info.k[4] = np.nan
-    assert ros_messages.intrinsics(info) is None
-
-
 def test_rows_without_a_step_or_without_the_last_padding_are_read():
     bare, padded = message(RGB, 'rgb8'), message(RGB, 'rgb8', padding=5)
     bare.step = 0
@@ -223,9 +213,3 @@ def test_rows_without_a_step_or_without_the_last_padding_are_read():
 def test_numbers_without_a_range_are_no_colours():
     with pytest.raises(ImageError, match='no colours'):
         ros_messages.rgb_image(message(RGB.astype(np.float32) / 255, '32FC3'))
-
-
-def test_p_is_the_camera_of_rectified_images():
-    info = SimpleNamespace(width=8, height=6, k=np.array([5, 0, 3.5, 0, 6, 2.5, 0, 0, 1]))
-    info.p = np.array([4, 0, 3, -0.2, 0, 4.5, 2, 0, 0, 0, 1, 0])
-    assert ros_messages.intrinsics(info, rectified=True) == Intrinsics(8, 6, 4.0, 4.5, 3.0, 2.0)

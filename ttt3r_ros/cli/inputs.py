@@ -71,6 +71,7 @@ def open_input(arguments: argparse.Namespace) -> Sequence:
         depth_topic=arguments.depth_topic,
         pose_topic=arguments.pose_topic,
         unordered=arguments.unordered,
+        undistort=not getattr(arguments, 'camera', ''),  # --camera is of the images as they are
     )
 
 

@@ -11,6 +11,7 @@ import time
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -22,6 +23,8 @@ from ttt3r_ros.cli.usage import INCOMPLETE, UsageError, file_path
 from ttt3r_ros.errors import DatasetError, ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.frames import ColorImage, Frame, Sequence
+from ttt3r_ros.io.rectify import Calibration, Undistorter
+from ttt3r_ros.io.undistorted import UndistortedSequence
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.view import View
 
@@ -46,9 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--camera',
         default='',
-        metavar='fx,fy,cx,cy',
-        help=f'intrinsics of the images in pixels, or "{_ESTIMATE}" to disregard those that the '
-        'recording brings (default: as recorded, else estimated)',
+        metavar='fx,fy,cx,cy[,k1,k2,p1,p2[,k3]]',
+        help='intrinsics of the images in pixels, with the distortion of the lens, which is taken '
+        f'out; or "{_ESTIMATE}" to disregard what the recording brings (default: as recorded, '
+        'else estimated)',
     )
     add_settings(parser, 'reconstruction', ReconstructorConfig)
     add_settings(parser, 'output', OutputConfig)
@@ -56,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    sequence = open_input(arguments)
+    sequence = undistorted(open_input(arguments), arguments.camera)
     refuse_recording(arguments.out, arguments.input)
     refuse_foreign(arguments.out)
     choose_camera = camera_chooser(arguments.camera, sequence.intrinsics)
@@ -112,7 +116,7 @@ def reconstruct(
     try:
         with logging_redirect_tqdm():  # a line of its own for each
             for frame in tqdm(frames, total=total, desc=sequence.name, unit='frame'):
-                _add(frame, reconstructor, choose_camera, results)
+                _add(frame, reconstructor, choose_camera, results, sequence.seen)
     except (KeyboardInterrupt, Ttt3rError):
         if results.count:
             results.finish(sequence.name, ordered=sequence.ordered)
@@ -128,6 +132,7 @@ def _add(
     reconstructor: Reconstruction,
     choose_camera: Callable[[int, int], Intrinsics | None],
     results: Results,
+    seen: Callable[[int, int], NDArray[np.bool_] | None],
 ) -> None:
     """Reconstruct a frame; one that cannot be read or used is left out."""
     try:
@@ -138,7 +143,28 @@ def _add(
     except (DatasetError, ImageError, ReconstructionError) as error:
         results.leave_out(frame, error)
         return
-    results.add(frame, image, view, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    results.add(frame, image, view, seconds, seen(image.shape[1], image.shape[0]))
+
+
+def undistorted(sequence: Sequence, text: str) -> Sequence:
+    """
+    Take the lens distortion that is given out of a recording.
+
+    :param text: value of `--camera`
+    :raises UsageError: if the value is no camera
+    """
+    if text in ('', _ESTIMATE):
+        return sequence
+    pinhole, distortion = parse_camera(text)
+    if not any(distortion):
+        return sequence
+
+    def calibrate(width: int, height: int) -> Calibration:
+        camera = Intrinsics(width, height, *pinhole)
+        return Calibration(camera, camera, distortion=distortion)
+
+    return UndistortedSequence(sequence, Undistorter(calibrate))
 
 
 def camera_chooser(
@@ -151,7 +177,7 @@ def camera_chooser(
     :param recorded: what the recording says; used for images of its size only
     :raises UsageError: if the value is no camera; what is returned, if it is none of such images
     """
-    given = parse_camera(text) if text and text != _ESTIMATE else None
+    given = parse_camera(text)[0] if text and text != _ESTIMATE else None
 
     def choose(width: int, height: int) -> Intrinsics | None:
         if given is not None:

@@ -82,7 +82,14 @@ class Results:
         _logger.warning('frame %d is left out: %s', frame.index, error)
         self.left_out += 1
 
-    def add(self, frame: Frame, image: ColorImage, view: View, seconds: float) -> None:
+    def add(
+        self,
+        frame: Frame,
+        image: ColorImage,
+        view: View,
+        seconds: float,
+        seen: NDArray[np.bool_] | None = None,
+    ) -> None:
         """
         Add one frame.
 
@@ -90,6 +97,7 @@ class Results:
         :param image: of the frame, RGB [H, W, 3]
         :param view: what the reconstruction made of it
         :param seconds: that it took
+        :param seen: which pixels of the image the lens has seen [H, W]; None: all
         """
         self._seconds += seconds
         if self._depth is None:
@@ -102,6 +110,8 @@ class Results:
         self._cameras.append(view.mapping.to_input(view.intrinsics))
         config = self._config
         kept = view.usable(min_confidence=config.min_confidence, max_depth=config.max_depth)
+        if seen is not None:
+            kept = kept & view.mapping.pick(seen)
         self._lost += view.tracking.status == 'lost'
         if view.tracking.belongs_in_map:
             points = transform_points(view.T_world_camera, view.points[kept])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -18,11 +18,11 @@ from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 
 from ttt3r_ros.errors import DatasetError, ImageError, Ttt3rError
-from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform
 from ttt3r_ros.io import ros_messages
 from ttt3r_ros.io.association import pair_poses, pair_truth
 from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, Sequence
+from ttt3r_ros.io.rectify import Calibration, Undistorter, calibrator
 
 BAG_SUFFIXES = frozenset({'.db3', '.mcap'})
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
@@ -45,11 +45,18 @@ class Bag(Sequence):
     :param topic: of the images, raw or compressed; empty: the only one there is
     :param depth_topic: of depth registered to the images; paired by stamp (< 0.02 s)
     :param pose_topic: of poses of the camera's optical frame; paired by stamp (< 0.02 s)
+    :param undistort: take the lens distortion of `camera_info` out of images and depth
     :raises DatasetError: if the bag cannot be read, or a topic is missing or ambiguous
     """
 
     def __init__(
-        self, path: Path, *, topic: str = '', depth_topic: str = '', pose_topic: str = ''
+        self,
+        path: Path,
+        *,
+        topic: str = '',
+        depth_topic: str = '',
+        pose_topic: str = '',
+        undistort: bool = True,
     ) -> None:
         super().__init__(path.stem)
         self._path = _storage(path)
@@ -64,7 +71,9 @@ class Bag(Sequence):
             self._count = images.msgcount
             if not self._count:
                 raise DatasetError(f'topic {self._topic} of the bag {path} has no messages')
-            self.intrinsics = _camera(reader, self._topic)
+            calibrate = _calibrate(reader, self._topic)
+            if calibrate is not None:
+                self._take_camera(calibrate, _size(reader, images), undistort=undistort)
             if depth_topic or pose_topic:
                 self._pair(reader, _stamps(reader, images)[0], pose_topic)
         self.has_poses, self.has_depth = bool(self._poses), bool(self._depth_times)
@@ -83,6 +92,19 @@ class Bag(Sequence):
                     self._poses.get(index),
                     self._depth_loader(reader, index),
                 )
+
+    def _take_camera(
+        self,
+        calibrate: Callable[[int, int], Calibration | None],
+        size: tuple[int, int] | None,
+        *,
+        undistort: bool,
+    ) -> None:
+        found = calibrate(*size) if size else None
+        if found is not None:
+            self.intrinsics = found.intrinsics if undistort else found.lens
+        if undistort:
+            self.undistorter = Undistorter(calibrate)
 
     def _pair(self, reader: AnyReader, stamps: list[float], pose_topic: str) -> None:
         if pose_topic:
@@ -111,11 +133,13 @@ class Bag(Sequence):
 
     def _image(self, message: Any, index: int) -> ColorImage:
         with _decoding(f'{self._path}: {self._topic}, image {index}'):
-            return ros_messages.rgb_image(message)
+            image = ros_messages.rgb_image(message)
+        return image if self.undistorter is None else self.undistorter.image(image)
 
     def _depth(self, message: Any, index: int) -> DepthImage:
         with _decoding(f'{self._path}: {self._depth_topic}, {index}'):
-            return ros_messages.depth_image(message)
+            depth = ros_messages.depth_image(message)
+        return depth if self.undistorter is None else self.undistorter.depth(depth)
 
 
 def dated(messages: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, float, Any]]:
@@ -231,7 +255,7 @@ def _is_depth(reader: AnyReader, connection: Connection) -> bool:
     return first is not None and ros_messages.is_depth(first[1])
 
 
-def _camera(reader: AnyReader, topic: str) -> Intrinsics | None:
+def _calibrate(reader: AnyReader, topic: str) -> Callable[[int, int], Calibration | None] | None:
     """
     Read the CameraInfo that stands beside the images, by image_transport's convention.
 
@@ -243,10 +267,19 @@ def _camera(reader: AnyReader, topic: str) -> Intrinsics | None:
     for connection in reader.connections:
         if connection.topic in names and connection.msgtype == _INFO_TYPE:
             for _, message in _messages(reader, connection):
-                if any(message.d) and not rectified:
-                    _logger.warning('%s: lens distortion is not corrected', connection.topic)
-                return ros_messages.intrinsics(message, rectified=rectified)
+                return calibrator(message, connection.topic, rectified=rectified)
     return None
+
+
+def _size(reader: AnyReader, images: Connection) -> tuple[int, int] | None:
+    """Return width and height of the first image; what is wrong with it is told later."""
+    _, message = next(_messages(reader, images))
+    try:
+        with _decoding(images.topic):
+            height, width = ros_messages.rgb_image(message).shape[:2]
+    except DatasetError:
+        return None
+    return width, height
 
 
 def _listed(topics: list[str]) -> str:

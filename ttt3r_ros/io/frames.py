@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform
+from ttt3r_ros.io.rectify import Undistorter
 
 ColorImage: TypeAlias = NDArray[np.uint8]
 DepthImage: TypeAlias = NDArray[np.float32]
@@ -82,6 +83,11 @@ class Sequence(ABC):
         self.intrinsics = intrinsics
         self.has_poses = has_poses
         self.has_depth = has_depth
+        self.undistorter: Undistorter | None = None  # by which images and depth have passed
+
+    def seen(self, width: int, height: int) -> NDArray[np.bool_] | None:
+        """Tell which pixels of images of a size the lens has seen [H, W]; None: all."""
+        return None if self.undistorter is None else self.undistorter.seen(width, height)
 
     @abstractmethod
     def __len__(self) -> int:

@@ -19,7 +19,6 @@ from PIL import Image, UnidentifiedImageError
 from rosbags.image import image as rosbags_image
 
 from ttt3r_ros.errors import ImageError
-from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, from_translation_quat
 from ttt3r_ros.io.frames import ColorImage, DepthImage
 from ttt3r_ros.io.images import MOST_PIXELS, UNREADABLE
@@ -113,19 +112,6 @@ def pose(message: Any) -> Transform:
     position = holder.position if hasattr(holder, 'position') else holder.transform.translation
     q = holder.orientation if hasattr(holder, 'orientation') else holder.transform.rotation
     return from_translation_quat([position.x, position.y, position.z], [q.w, q.x, q.y, q.z])
-
-
-def intrinsics(message: Any, *, rectified: bool = False) -> Intrinsics | None:
-    """
-    Read the pinhole of a CameraInfo; none if the camera is not calibrated.
-
-    :param rectified: of the images after rectification, which P describes, not of the raw ones
-    """
-    matrix = np.asarray(message.p if rectified else message.k, dtype=np.float64).reshape(3, -1)
-    fx, fy, cx, cy = matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
-    if not (np.isfinite(matrix).all() and fx > 0 and fy > 0):
-        return None
-    return Intrinsics(message.width, message.height, fx, fy, cx, cy)
 
 
 def _rgb_of_compressed(message: Any) -> ColorImage:

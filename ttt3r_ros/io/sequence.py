@@ -23,6 +23,7 @@ def open_sequence(
     depth_topic: str = '',
     pose_topic: str = '',
     unordered: bool = False,
+    undistort: bool = True,
 ) -> Sequence:
     """
     Open a recording; what it is, is told by what is there.
@@ -33,6 +34,7 @@ def open_sequence(
     :param depth_topic: of ground truth depth in a bag
     :param pose_topic: of ground truth poses in a bag
     :param unordered: take a folder of images as a collection of photographs
+    :param undistort: take the lens distortion that a bag's `camera_info` tells out of its images
     :raises DatasetError: naming what is missing, cannot be read, or has no topics
     """
     path = Path(path)
@@ -42,7 +44,13 @@ def open_sequence(
         # Here, so that all other recordings open without the bag reader's dependencies.
         from ttt3r_ros.io.bags import Bag
 
-        return Bag(path, topic=topic, depth_topic=depth_topic, pose_topic=pose_topic)
+        return Bag(
+            path,
+            topic=topic,
+            depth_topic=depth_topic,
+            pose_topic=pose_topic,
+            undistort=undistort,
+        )
     refuse_topics(path, topic, depth_topic, pose_topic)
     if path.is_dir():
         return _open_folder(path, unordered=unordered)

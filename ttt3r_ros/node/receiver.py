@@ -21,11 +21,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
+from ttt3r_ros.io.rectify import Calibration, Rectifier, read_calibration, told_by
 from ttt3r_ros.node.conversions import NANOSECONDS, nanoseconds
 from ttt3r_ros.node.decoding import Decoder, compressed_to_rgb, to_rgb
 from ttt3r_ros.node.frame_queue import FrameQueue
 from ttt3r_ros.node.listener import Listener
-from ttt3r_ros.node.rectify import Calibration, Rectifier, read_calibration, told_by
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.stamps import SequenceGaps, StampMonitor, Verdict
 from ttt3r_ros.node.statistics import Statistics

@@ -5,7 +5,7 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import ImageMapping
-from ttt3r_ros.node.rectify import Rectifier, read_calibration, told_by
+from ttt3r_ros.io.rectify import Rectifier, read_calibration, told_by
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 120.0
 K = np.array([[FOCAL, 0, 79.5], [0, FOCAL, 59.5], [0, 0, 1]])
@@ -145,6 +145,17 @@ def test_camera_info_that_says_something_else_is_told_from_one_that_comes_later(
     others += [{'roi': RegionOfInterest(**{name: 8})} for name in ('width', 'height')]
     others.append({'distortion_model': 'equidistant'})
     assert len({told(), *(told(**changes) for changes in others)}) == 1 + len(others)
+
+
+def test_depth_is_of_the_nearest_pixel_and_unknown_where_the_lens_has_seen_nothing():
+    bent = read_calibration(info(d=[0.5, 0.0, 0.0, 0.0]), WIDTH, HEIGHT, rectified=False)
+    steps = np.where(np.arange(WIDTH) < WIDTH // 2, 1.0, 3.0).astype(np.float32)
+    rectifier = Rectifier()
+    depth = rectifier.apply_to_depth(np.tile(steps, (HEIGHT, 1)), bent)
+    seen = rectifier.seen(bent)
+    assert set(np.unique(depth[seen])) == {1.0, 3.0}
+    assert np.isnan(depth[0, 0])
+    assert not seen[0, 0]
 
 
 def test_what_the_lens_has_not_seen_is_known_and_no_edge():

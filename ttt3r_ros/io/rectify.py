@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+import logging
 from typing import Any
 
 import cv2
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import Intrinsics
 
+_logger = logging.getLogger(__name__)
 _MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,)}
 
 
@@ -71,7 +74,7 @@ class Rectifier:
 
     def __init__(self) -> None:
         self._calibration: Calibration | None = None
-        self._maps: tuple[NDArray[Any], NDArray[Any]] | None = None
+        self._maps: tuple[NDArray[Any], NDArray[Any]] = (np.empty(0), np.empty(0))
         self._seen: NDArray[np.bool_] | None = None
 
     def apply(
@@ -86,14 +89,93 @@ class Rectifier:
         """
         if not calibration.distortion:
             return image, None
-        if self._maps is None or calibration != self._calibration:
-            self._calibration, self._maps = calibration, _lookup_tables(calibration)
-            white = np.full(image.shape[:2], 255, np.uint8)
-            seen = cv2.remap(white, *self._maps, cv2.INTER_LINEAR) == 255
-            self._seen = None if seen.all() else seen
+        self._prepare(calibration)
         # a black rim would be an edge that stands still while the camera moves
         flat = cv2.remap(image, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(flat, np.uint8), self._seen
+
+    def seen(self, calibration: Calibration) -> NDArray[np.bool_] | None:
+        """Tell which pixels of an undistorted image the lens has seen; None: all [H, W]."""
+        if not calibration.distortion:
+            return None
+        self._prepare(calibration)
+        return self._seen
+
+    def apply_to_depth(
+        self, depth: NDArray[np.float32], calibration: Calibration
+    ) -> NDArray[np.float32]:
+        """
+        Undistort depth that is registered to an image: of each pixel the nearest one's.
+
+        :param depth: of the size that the calibration is for [H, W]
+        :return: NaN where the lens has seen nothing [H, W]
+        """
+        if not calibration.distortion:
+            return depth
+        self._prepare(calibration)
+        maps = cv2.convertMaps(*self._maps, cv2.CV_32FC1)
+        flat = cv2.remap(
+            depth, *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
+        )
+        return np.asarray(flat, np.float32)
+
+    def _prepare(self, calibration: Calibration) -> None:
+        if calibration == self._calibration:
+            return
+        self._calibration, self._maps = calibration, _lookup_tables(calibration)
+        size = calibration.intrinsics.height, calibration.intrinsics.width
+        white = np.full(size, 255, np.uint8)
+        seen = cv2.remap(white, *self._maps, cv2.INTER_LINEAR) == 255
+        self._seen = None if seen.all() else seen
+
+
+class Undistorter:
+    """
+    Undistorts the images of a recording, and depth that is registered to them.
+
+    :param calibrate: returns the calibration for a width and height; None where there is none
+    """
+
+    def __init__(self, calibrate: Callable[[int, int], Calibration | None]) -> None:
+        self._calibrate = calibrate
+        self._rectifier = Rectifier()
+
+    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Undistort an image [H, W, 3]."""
+        calibration = self._calibrate(image.shape[1], image.shape[0])
+        return image if calibration is None else self._rectifier.apply(image, calibration)[0]
+
+    def depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Undistort the depth of an image of its size [H, W]."""
+        calibration = self._calibrate(depth.shape[1], depth.shape[0])
+        return depth if calibration is None else self._rectifier.apply_to_depth(depth, calibration)
+
+    def seen(self, width: int, height: int) -> NDArray[np.bool_] | None:
+        """Tell which pixels of undistorted images the lens has seen [H, W]; None: all."""
+        calibration = self._calibrate(width, height)
+        return None if calibration is None else self._rectifier.seen(calibration)
+
+
+def calibrator(
+    info: Any, name: str, *, rectified: bool
+) -> Callable[[int, int], Calibration | None]:
+    """
+    Read the `camera_info` of a recording for images of any size.
+
+    :param name: of it, for the warning where it cannot describe such images
+    :param rectified: see `read_calibration`
+    :return: the calibration for a width and height; None where there is none
+    """
+
+    @lru_cache
+    def calibrate(width: int, height: int) -> Calibration | None:
+        try:
+            return read_calibration(info, width, height, rectified=rectified)
+        except ImageError as error:
+            _logger.warning('%s is left aside: %s', name, error)
+            return None
+
+    return calibrate
 
 
 def _intrinsics(info: Any, width: int, height: int, *, rectified: bool) -> Intrinsics:
