@@ -127,6 +127,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SystemExit(f'--export: {arguments.run} holds no run ({CHECKPOINT} is not there)')
     if arguments.anneal < 0:
         raise SystemExit(f'--anneal is {arguments.anneal}; choose how many steps are left')
+    if not arguments.minutes >= 0:
+        raise SystemExit(f'--minutes is {arguments.minutes}; choose at least 0')
     if not 0 <= (arguments.seed or 0) <= MOST_SEED:
         raise SystemExit(f'--seed is {arguments.seed}; choose 0 to {MOST_SEED}')
     if not 1 <= arguments.processes <= MOST_SHARES:
