@@ -94,6 +94,7 @@ def test_output_that_is_not_finite_is_told_of_its_recording_alone(network):
 def test_only_plain_network_poses_go_in_batches(network):
     assert can_batch(single(network))
     assert not can_batch(single(network, reset_interval=5))
+    assert not can_batch(single(network, upright='on'))
     assert not can_batch(Reconstructor(ReconstructorConfig(pose_source='pnp'), network))
 
 
