@@ -121,6 +121,13 @@ def test_a_lost_image_tells_what_it_took(images):
     assert dark.durations.network > 0
 
 
+def test_a_lost_image_does_not_claim_to_have_changed_the_state(images):
+    reconstructor = Reconstructor(network=build())
+    assert reconstructor.add(images[0]).health.gain > 0
+    dark = reconstructor.add(np.zeros_like(images[0]))
+    assert (dark.health.gain, dark.health.change) == (0.0, 0.0)
+
+
 def test_reset_forgets_everything(images):
     reconstructor = Reconstructor(network=build(PRESETS['small']))
     first = [reconstructor.add(image) for image in images[:3]]

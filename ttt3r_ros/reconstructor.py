@@ -382,7 +382,7 @@ class Reconstructor:
             focal_spread=self._focals.spread,
             mapping=mapping,
             tracking=tracking,
-            health=seen.health,
+            health=seen.health if seeing else replace(seen.health, gain=0.0, change=0.0),
             depth_scale=scale,
             world_points=self._to_world(seen.world_points),
         )

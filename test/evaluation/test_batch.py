@@ -94,6 +94,7 @@ def test_output_that_is_not_finite_is_told_of_its_recording_alone(network):
 def test_only_plain_network_poses_go_in_batches(network):
     assert can_batch(single(network))
     assert not can_batch(single(network, reset_interval=5))
+    assert not can_batch(single(network, upright='on'))
     assert not can_batch(Reconstructor(ReconstructorConfig(pose_source='pnp'), network))
 
 
@@ -166,3 +167,12 @@ def test_what_fails_does_not_disturb_the_others(tmp_path):
         [], ['the state has exploded'], ['the state has exploded'],
     ]  # fmt: skip
     assert results[0].scores == run(Fleet(), (12,), tmp_path / 'alone', batch=1)[0].scores
+
+
+def test_a_batch_that_fails_as_a_whole_is_a_problem_of_each(tmp_path, monkeypatch):
+    def fail(*_):
+        raise ReconstructionError('memory has run out')
+
+    monkeypatch.setattr(Fleet, 'add', fail)
+    results = run(Fleet(), (12, 12), tmp_path, batch=2)
+    assert [result.problems for result in results] == [['memory has run out']] * 2

@@ -223,8 +223,10 @@ def test_a_tensor_with_and_without_the_prefix_is_refused(tmp_path, weights):
     model = dict(weights)
     model['module.register_tokens.weight'] = model['register_tokens.weight'] + 1
     torch.save({'model': model}, tmp_path / 'both.pth')
-    with pytest.raises(CheckpointError, match='with and without'):
-        load_network(tmp_path / 'both.pth')
+    save_safetensors(tmp_path / 'both.safetensors', model, CONFIG)
+    for name in ('both.pth', 'both.safetensors'):
+        with pytest.raises(CheckpointError, match='with and without'):
+            load_network(tmp_path / name)
 
 
 @pytest.mark.usefixtures('public')

@@ -34,6 +34,8 @@ def command(monkeypatch: pytest.MonkeyPatch, run: Path, *options: str) -> None:
     [
         (['--export', 'weights.safetensors'], 'holds no run'),
         (['--anneal', '-5'], '--anneal is -5'),
+        (['--minutes', '-5'], '--minutes is -5.0'),
+        (['--minutes', 'nan'], '--minutes is nan'),
         (['--mean-with', 'other.safetensors'], 'needs --export'),
         (['--processes', '0'], '--processes is 0'),
         (['--processes', '2', '--device', 'cuda'], 'trains alone'),

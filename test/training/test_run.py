@@ -267,7 +267,7 @@ def test_a_file_without_the_pretrained_part_is_named(tmp_path: Path) -> None:
     config = replace(PRESETS['small'], stem='conv')
     path = tmp_path / 'conv.safetensors'
     save_safetensors(path, Network(config).state_dict(), config)
-    with pytest.raises(ValueError, match=r'conv.safetensors: without the pretrained part'):
+    with pytest.raises(ValueError, match=r'conv.safetensors: without the pretrained part.*stem$'):
         new_network('small', 1, path)
 
 
@@ -334,6 +334,26 @@ def test_damaged_checkpoints_are_named(tmp_path: Path, content: bytes) -> None:
 def test_a_checkpoint_of_something_else_is_named(tmp_path: Path) -> None:
     torch.save({'model': torch.zeros(1)}, tmp_path / 'checkpoint.pt')
     with pytest.raises(CheckpointError, match=r'checkpoint.pt: not of a training run'):
+        TrainingRun(tmp_path, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'), [('network', 1), ('step', 'one'), ('settings', 7), ('optimiser', [])]
+)
+def test_a_checkpoint_of_other_content_is_named(tmp_path: Path, name: str, value: object) -> None:
+    whole: dict[str, object] = {'network': {}, 'average': {}, 'optimiser': {}}
+    whole |= {'step': 1, 'frames': 0, 'seconds': 0.0, name: value}
+    torch.save(whole, tmp_path / 'checkpoint.pt')
+    with pytest.raises(CheckpointError, match=r'checkpoint.pt: not of a training run'):
+        TrainingRun(tmp_path, SETTINGS)
+
+
+def test_a_checkpoint_without_the_optimisers_memory_is_named(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, SETTINGS)
+    run.save()
+    saved = torch.load(run.checkpoint, weights_only=True)
+    torch.save({**saved, 'optimiser': {}}, run.checkpoint)
+    with pytest.raises(ValueError, match='holds another network'):
         TrainingRun(tmp_path, SETTINGS)
 
 

@@ -92,7 +92,8 @@ class BatchReconstructor:
 
 def can_batch(single: Reconstructor) -> bool:
     """Whether a batch can do what a `Reconstructor` of these settings does."""
-    return not single.tracks and single.config.reset_interval == 0
+    config = single.config
+    return not single.tracks and config.reset_interval == 0 and config.upright != 'on'
 
 
 class _Downloaded(NamedTuple):

@@ -119,7 +119,10 @@ def run_lanes(lanes: Sequence[Lane], method: Method, watch: Watch) -> None:
         if not any(lane.open for lane in lanes):
             break
         start = time.perf_counter()
-        estimates = estimator.add(images, cameras)
+        try:
+            estimates = estimator.add(images, cameras)
+        except Ttt3rError as error:
+            estimates = [error] * len(lanes)
         seconds = (time.perf_counter() - start) / len(lanes)
         for lane, frame, estimate in zip(lanes, frames, estimates, strict=True):
             lane.take(frame, estimate, seconds)
@@ -135,7 +138,4 @@ class _Alone:
         self, images: Sequence[NDArray[np.uint8]], cameras: Sequence[Intrinsics | None]
     ) -> Sequence[Estimate | Ttt3rError]:
         (image,), (camera,) = images, cameras
-        try:
-            return [self._estimator.add(image, camera=camera)]
-        except Ttt3rError as error:
-            return [error]
+        return [self._estimator.add(image, camera=camera)]

@@ -185,9 +185,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], NetworkConfig | No
     try:
         with safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
-            tensors = {_strip(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f'{path}: truncated, or not safetensors: {error}') from error
+    tensors = _without_prefix(path, stored)
     if 'config' not in metadata:
         return tensors, None
     try:
@@ -228,14 +229,14 @@ def _model_of(path: Path, content: Any) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise CheckpointError(f'{path}: holds no dictionary of tensors')
-    tensors = {_strip(name): value for name, value in content.items()}
-    if len(tensors) < len(content):
+    return _without_prefix(path, content)
+
+
+def _without_prefix(path: Path, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    tensors = {name.removeprefix('module.'): tensor for name, tensor in stored.items()}
+    if len(tensors) < len(stored):
         raise CheckpointError(f'{path}: holds tensors with and without the prefix module.')
     return tensors
-
-
-def _strip(name: str) -> str:
-    return name.removeprefix('module.')
 
 
 def _check_values(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -141,6 +141,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SystemExit(f'--anneal is {arguments.anneal}; choose how many steps are left')
     if arguments.sequences < 1:
         raise SystemExit(f'--sequences is {arguments.sequences}; choose at least 1')
+    if not arguments.minutes >= 0:
+        raise SystemExit(f'--minutes is {arguments.minutes}; choose at least 0')
     if not 0 <= (arguments.seed or 0) <= MOST_SEED:
         raise SystemExit(f'--seed is {arguments.seed}; choose 0 to {MOST_SEED}')
     if not 1 <= arguments.processes <= MOST_SHARES:

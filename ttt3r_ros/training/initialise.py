@@ -59,7 +59,7 @@ def _load_trunk(stem: MobileStem, path: Path) -> None:
     try:
         stem.trunk.load_state_dict(found)
     except RuntimeError as error:
-        raise ValueError(f'{path}: without the pretrained part of the stem: {error}') from error
+        raise ValueError(f'{path}: without the pretrained part of the stem') from error
 
 
 def _initialise(module: nn.Module) -> None:

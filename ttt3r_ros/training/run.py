@@ -111,7 +111,7 @@ class TrainingRun:
         try:
             self.network.load_state_dict(saved['network'])
             self.optimiser.load_state_dict(saved['optimiser'])
-        except (RuntimeError, ValueError) as error:
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{self.checkpoint} holds another network than {settings.preset!r}'
             ) from error

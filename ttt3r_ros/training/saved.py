@@ -18,7 +18,14 @@ from ttt3r_ros.training.settings import TrainingSettings
 CHECKPOINT = 'checkpoint.pt'
 """The file in a run's folder from which the run is resumed."""
 
-_NEEDED = {'network', 'average', 'optimiser', 'step', 'frames', 'seconds'}
+_NEEDED = {
+    'network': dict,
+    'average': dict,
+    'optimiser': dict,
+    'step': int,
+    'frames': int,
+    'seconds': float,
+}
 _OF_A_COMMAND = {'log_steps', 'save_minutes', 'validate_minutes'}  # change nothing that is learnt
 
 
@@ -62,7 +69,10 @@ def read_saved(folder: Path, device: torch.device | None = None) -> dict[str, An
         saved = torch.load(path, map_location=device or 'cpu', weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
         raise CheckpointError(f'{path}: damaged, or not of a training run') from error
-    if not isinstance(saved, dict) or not saved.keys() >= _NEEDED:
+    if not isinstance(saved, dict) or not (
+        all(isinstance(saved.get(name), kind) for name, kind in _NEEDED.items())
+        and isinstance(saved.get('settings', {}), dict)
+    ):
         raise CheckpointError(f'{path}: not of a training run')
     return saved
 
