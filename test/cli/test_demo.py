@@ -1,7 +1,12 @@
 from pathlib import Path
+import subprocess
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
 from simulated import Film, demo_arguments
@@ -136,6 +141,23 @@ def test_a_process_that_fails_is_named_with_what_it_said(tmp_path):
         started.start('no_such_module', {})
         with pytest.raises(Ttt3rError, match='no_such_module'):
             started.wait_for_word('no_such_module', 'ready', 60)
+
+
+def test_settings_arrive_as_they_are(tmp_path, monkeypatch):
+    given = {'input': "it's here", 'topic': '7', 'loop': True, 'rate': 0.5, 'stride': 2}
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        subprocess, 'Popen', lambda command, **_: commands.append(command) or MagicMock()
+    )
+    RosProcesses(tmp_path, 1).start('main', given)
+    context = Context()
+    rclpy.init(args=commands[0][3:], context=context)
+    node = Node('told', context=context)
+    for name, value in given.items():
+        assert node.declare_parameter(name, value).value == value
+        assert type(node.get_parameter(name).value) is type(value)
+    node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 def test_a_node_that_refuses_its_settings_is_not_waited_for(tmp_path):

@@ -34,6 +34,12 @@ def test_colours_are_rgb_and_frames_outlive_the_reading(clip):
         assert np.abs(difference).mean() < 6
 
 
+def test_a_colon_in_the_name_is_no_protocol(clip, monkeypatch):
+    name = clip.rename(clip.with_name(f'2026-11-29T10:30:00{clip.suffix}')).name
+    monkeypatch.chdir(clip.parent)
+    assert len(list(open_sequence(name))) == 12
+
+
 def test_may_be_read_twice(clip):
     sequence = open_sequence(clip)
     next(iter(sequence))

@@ -199,7 +199,8 @@ def test_stamps_far_from_the_time_are_a_warning(report, age, told):
     status = judge(other, report=report)['output']
     assert status.level == WARN
     assert f' s {told} the time at which they come' in status.message
-    assert judge(replace(other, state='inactive'), report=report)['output'].level == OK
+    for idle in (replace(other, state='inactive'), replace(other, paused=True)):
+        assert judge(idle, report=report)['output'].level == OK
     assert judge(other, replace(FINE, silence=99.0), report)['output'].level == OK
     assert judge(replace(ACTIVE, age=2.0), report=report)['output'].level == OK
 

@@ -245,12 +245,16 @@ def test_what_was_sent_while_nobody_listened_is_not_lost():
     assert statistics.snapshot(0.0).counts['lost in transport'] == 2 + 1
 
 
-def test_the_age_of_the_newest_stamp_is_told():
+def test_the_age_of_the_newest_stamp_is_told_as_it_was_when_it_came(monkeypatch):
+    monotonic = 100.0
+    monkeypatch.setattr(receiver.time, 'monotonic', lambda: monotonic)
     received, _, send = subscribed(print)
     assert received.age(5 * NANOSECONDS) == 0.0
     send(3)
     assert received.age(5 * NANOSECONDS) == 2.0
     assert received.age(0) == 0.0  # simulated time has not begun
+    monotonic += 30.0  # without an image, as after a pause
+    assert received.age(35 * NANOSECONDS) == 2.0
 
 
 def test_a_jump_is_known_to_the_images_after_it():

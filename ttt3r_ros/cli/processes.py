@@ -74,10 +74,7 @@ class RosProcesses:
         """
         command = [sys.executable, '-m', f'ttt3r_ros.node.{module}', '--ros-args']
         for name, value in parameters.items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            # Quoted: text that reads as a number must stay text.
-            text = f"'{text}'" if isinstance(value, str) else text
-            command += ['-p', f'{name}:={text}']
+            command += ['-p', f'{name}:={_yaml(value)}']
         command += [part for assignment in more for part in ('-p', assignment)]
         with self._log(module).open('wb') as log:
             self._running[module] = subprocess.Popen(
@@ -155,6 +152,12 @@ class RosProcesses:
         logs = sorted(self._logs.glob('*.log'))
         texts = [_text(log)[-_TAIL:] for log in logs]
         return '\n'.join(text for text in texts if text)
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, str):  # quoted, for text that reads as a number must stay text
+        return "'" + value.replace("'", "''") + "'"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _text(log: Path) -> str:

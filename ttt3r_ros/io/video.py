@@ -61,7 +61,8 @@ class Video(Sequence):
             )
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self._path))
+        # whole: what stands before a colon (10:30.mp4) would be a protocol
+        capture = cv2.VideoCapture(str(self._path.absolute()))
         if not capture.isOpened():
             raise DatasetError(f'{self._path} is no video that can be decoded, or it is truncated')
         return capture

@@ -30,7 +30,7 @@ class Situation:
     :param silent: why no image can come, if that is known
     :param timeless: time is simulated, and nobody has said yet what it is
     :param publishers: of the images
-    :param age: of the newest stamp, seconds; 0 where there is none
+    :param age: of the newest stamp when it came, seconds; 0 where there is none
     :param sent: messages published so far on each output
     """
 
@@ -164,8 +164,8 @@ def _judge_reconstruction(
 
 
 def _judge_output(situation: Situation, snapshot: Snapshot, timeout: float) -> tuple[bytes, str]:
-    age, silent = situation.age, snapshot.silence > timeout
-    if situation.state != 'active' or silent or abs(age) <= _OTHER_CLOCK:
+    age, idle = situation.age, situation.paused or snapshot.silence > timeout
+    if situation.state != 'active' or idle or abs(age) <= _OTHER_CLOCK:
         return OK, situation.state
     side = 'before' if age > 0 else 'after'
     return WARN, (

@@ -123,6 +123,7 @@ class ImageReceiver:
         self._info_awaited = False
         self._listeners: list[Listener] = []
         self._refused = 0  # images in a row
+        self._accepted = 0.0  # monotonic seconds, of the last that was not
         self._stamps = StampMonitor(config.time_jump_threshold)
         self._gaps = SequenceGaps()
         self._lock = threading.Lock()
@@ -139,12 +140,14 @@ class ImageReceiver:
 
     def age(self, now: int) -> float:
         """
-        Return how old the newest stamp is, in seconds; 0 where there is none, or no time.
+        Return how old the newest stamp was when it came, in seconds; 0 where that is not known.
 
         :param now: by the node's clock, nanoseconds; 0: a simulated clock that has not begun
         """
         stamp = self._stamps.newest
-        return (now - stamp) / NANOSECONDS if now and stamp is not None else 0.0
+        if not now or stamp is None:
+            return 0.0
+        return (now - stamp) / NANOSECONDS - (time.monotonic() - self._accepted)
 
     @property
     def topic(self) -> str:
@@ -347,7 +350,7 @@ class ImageReceiver:
         if verdict in _REFUSED:
             self._refuse(verdict, stamp, time_there)
             return
-        self._refused = 0
+        self._refused, self._accepted = 0, now
         if verdict is Verdict.JUMP:
             self._statistics.count('back in time')
             self._announce(frame.epoch, f'stamps of {self.topic} jumped back')
