@@ -137,12 +137,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SystemExit('--mean-with needs --export')
     if arguments.export is not None and not (arguments.run / CHECKPOINT).is_file():
         raise SystemExit(f'--export: {arguments.run} holds no run ({CHECKPOINT} is not there)')
-    if arguments.anneal < 0:
-        raise SystemExit(f'--anneal is {arguments.anneal}; choose how many steps are left')
-    if arguments.sequences < 1:
-        raise SystemExit(f'--sequences is {arguments.sequences}; choose at least 1')
-    if not arguments.minutes >= 0:
-        raise SystemExit(f'--minutes is {arguments.minutes}; choose at least 0')
+    for name, least in (('anneal', 0), ('minutes', 0), ('sequences', 1)):
+        number = getattr(arguments, name)
+        if not number >= least:
+            raise SystemExit(f'--{name} is {number}; choose at least {least}')
     if not 0 <= (arguments.seed or 0) <= MOST_SEED:
         raise SystemExit(f'--seed is {arguments.seed}; choose 0 to {MOST_SEED}')
     if not 1 <= arguments.processes <= MOST_SHARES:
