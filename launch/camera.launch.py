@@ -34,6 +34,11 @@ ARGUMENTS = {
     'source': ('topic', 'Where images come from.', list(IMAGE_TOPICS)),
     'image': ('', 'Image topic (default: the one that the source has).', None),
     'camera_info': ('', 'CameraInfo topic (default: the one beside the images).', None),
+    'camera_info_url': (
+        '',
+        'Calibration file, used instead of the CameraInfo topic (default: as params says).',
+        None,
+    ),
     'image_transport': (
         '',
         'Kind of image topic (default: as params says; raw of a recording).',
@@ -78,6 +83,7 @@ ARGUMENTS = {
 # Arguments that are parameters of the node, set only if given; and their types.
 PARAMETERS = {
     'weights': str,
+    'camera_info_url': str,
     'image_transport': str,
     'input_queue': int,
     'base_frame': str,

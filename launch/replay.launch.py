@@ -36,6 +36,11 @@ PLAYING = {
 PASSED = {
     'image': ('/camera/image', 'Image topic in the bag.', None),
     'camera_info': ('', 'CameraInfo topic (default: the one beside the images).', None),
+    'camera_info_url': (
+        '',
+        'Calibration file, used instead of the CameraInfo topic (default: as params says).',
+        None,
+    ),
     'image_transport': (
         '',
         'Kind of image topic in the bag (default: as params says; raw without rosbag2).',

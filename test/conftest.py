@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / 'shared'
@@ -41,3 +43,32 @@ def check_golden() -> ModuleType:
     spec.loader.exec_module(module)
     module.golden_network = cache(module.golden_network)
     return module
+
+
+@pytest.fixture
+def write_calibration(tmp_path):
+    """Write a calibration file as `camera_calibration` does; changes replace entries."""
+
+    def write(camera, distortion=(0.0,) * 5, *, model='plumb_bob', zoom=1.0, **changes):
+        K, P = camera.matrix, np.zeros((3, 4))
+        P[:, :3] = K * [[zoom], [zoom], [1]]
+        told = {
+            'image_width': camera.width,
+            'image_height': camera.height,
+            'camera_name': 'front',
+            'camera_matrix': {'rows': 3, 'cols': 3, 'data': K.ravel().tolist()},
+            'distortion_model': model,
+            'distortion_coefficients': {
+                'rows': 1,
+                'cols': len(distortion),
+                'data': list(distortion),
+            },
+            'rectification_matrix': {'rows': 3, 'cols': 3, 'data': np.eye(3).ravel().tolist()},
+            'projection_matrix': {'rows': 3, 'cols': 4, 'data': P.ravel().tolist()},
+        }
+        told.update(changes)
+        path = tmp_path / 'front.yaml'
+        path.write_text(yaml.safe_dump({k: v for k, v in told.items() if v is not None}))
+        return path
+
+    return write

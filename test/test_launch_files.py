@@ -128,6 +128,7 @@ def test_the_parameter_file_has_the_last_word_where_no_argument_is_given(camera)
         ('use_sim_time', 'false'),
         ('use_sim_time', 'true'),
         ('weights', '12'),
+        ('camera_info_url', '12'),
         ('input_queue', '5'),
         ('base_frame', 'base_link'),
     ],

@@ -17,5 +17,9 @@ class DatasetError(Ttt3rError):
     """A recording (folder, video or bag) cannot be read, or lacks what was asked for."""
 
 
+class CalibrationError(Ttt3rError):
+    """A calibration file cannot be read, or describes no camera."""
+
+
 class ReconstructionError(Ttt3rError):
     """The network's output cannot be used: not finite, or the state has exploded."""

@@ -9,9 +9,9 @@ import pytest
 from simulated import CAMERA, WALL, Film, Simulation, pose, wall_recording
 
 from ttt3r_ros.cli import reconstruct as command
-from ttt3r_ros.cli.reconstruct import camera_chooser, reconstruct, undistorted
+from ttt3r_ros.cli.camera import camera_chooser, given_camera, undistorted
+from ttt3r_ros.cli.reconstruct import reconstruct
 from ttt3r_ros.cli.results import OutputConfig, to_input_size
-from ttt3r_ros.cli.usage import UsageError
 from ttt3r_ros.errors import DatasetError, Ttt3rError
 from ttt3r_ros.geometry.camera import ImageMapping
 from ttt3r_ros.io.frames import FrameList
@@ -210,7 +210,7 @@ def test_points_beyond_the_limits_are_left_out(tmp_path):
 
 def test_known_intrinsics_reach_the_reconstructor(tmp_path):
     simulation = Simulation()
-    choose = camera_chooser('', CAMERA)
+    choose = camera_chooser('', None, CAMERA)
     reconstruct(wall_recording(2), simulation, tmp_path, CONFIG, choose_camera=choose)
     assert simulation.cameras == [CAMERA, CAMERA]
 
@@ -223,42 +223,9 @@ def test_intrinsics_are_those_that_depth_is_made_with(tmp_path):
     assert f'focal length {CAMERA.fx:.0f} px for 40x30' in lines[0]
 
 
-def test_which_intrinsics_count():
-    assert camera_chooser('', CAMERA)(40, 30) == CAMERA
-    assert camera_chooser('', CAMERA)(80, 60) is None  # recorded for another size
-    assert camera_chooser('', None)(40, 30) is None
-    assert camera_chooser('estimate', CAMERA)(40, 30) is None
-    given = camera_chooser('50,51,20,15', CAMERA)(40, 30)
-    assert (given.fx, given.fy, given.cx, given.cy, given.width) == (50, 51, 20, 15, 40)
-    for wrong in (
-        '50', '50,51,20', 'a,b,c,d', '0,1,2,3', 'nan,50,20,15', '50,inf,20,15', '50,50,nan,15',
-        '50,50,20,-inf', '50,50,20,15,0.1', '50,50,20,15,0.1,0.1,0,nan', '50,50,20,15,0,0,0,0,0,0',
-    ):  # fmt: skip
-        with pytest.raises(UsageError, match='--camera'):
-            camera_chooser(wrong, None)
-    for wrong in ('0.9,0.9,0.5,0.5', '0.05,50,20,15', '50,50,5000,15'):  # parts of the image
-        with pytest.raises(UsageError, match='fits no camera with images of 40 x 30'):
-            camera_chooser(wrong, None)(40, 30)
-
-
-def test_a_lens_that_is_given_is_taken_out_of_images_and_depth():
-    recording = wall_recording(2)
-    for text in ('', 'estimate', '40,40,19.5,14.5', '40,40,19.5,14.5,0,0,0,0'):
-        assert undistorted(recording, text) is recording
-    bent = undistorted(recording, '40,40,19.5,14.5,0.4,0,0,0')
-    seen = bent.seen(40, 30)
-    assert 0.3 < seen.mean() < 1
-    for frame, raw in zip(bent, recording, strict=True):
-        assert frame.image().shape == raw.image().shape
-        known = np.isfinite(frame.depth())
-        assert known[seen].all()
-        assert (known & ~seen).sum() < 0.1 * seen.sum()  # beside the rim
-    assert (len(bent), bent.has_depth, bent.has_poses) == (2, True, True)
-
-
 def test_what_the_lens_has_not_seen_is_no_point(tmp_path):
     whole = wall_recording(2)
-    bent = undistorted(whole, '40,40,19.5,14.5,8,0,0,0')
+    bent = undistorted(whole, given_camera('40,40,19.5,14.5,8,0,0,0'))
     for name, recording in (('whole', whole), ('bent', bent)):
         reconstruct(recording, Simulation(), tmp_path / name, CONFIG)
     depth = [

@@ -25,6 +25,7 @@ import numpy as np
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.evaluation.datasets.sens import open_sens
 from ttt3r_ros.io import ros_messages
+from ttt3r_ros.io.calibration_file import read_calibration_file
 from ttt3r_ros.io.images import image_size, load_depth, load_image
 from ttt3r_ros.io.rectify import Rectifier, read_calibration
 from ttt3r_ros.io.sequence import open_sequence
@@ -140,6 +141,14 @@ def camera_info(data: bytes) -> None:
         flat, seen = Rectifier().apply(np.zeros((*size, 3), np.uint8), calibration)
         assert flat.shape == (*size, 3)
         assert seen is None or seen.shape == size
+
+
+def calibration_file(data: bytes) -> None:
+    """Bytes are whether images are rectified, and the file."""
+    rectified = bool(data) and data[0] % 2 == 1
+    with suppress(Ttt3rError):
+        info = read_calibration_file(_written('c.yaml', data[1:]), rectified=rectified)
+        read_calibration(info, info.width, info.height, rectified=rectified)
 
 
 def stamps(data: bytes) -> None:
@@ -270,7 +279,7 @@ _TINY_PNG = bytes.fromhex(
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        raw_image, compressed_image, camera_info, stamps, safetensors, pickled, mcap, sqlite, tum,
-        seven_scenes, sens, image_file, settings,
+        raw_image, compressed_image, camera_info, calibration_file, stamps, safetensors, pickled,
+        mcap, sqlite, tum, seven_scenes, sens, image_file, settings,
     )
 }  # fmt: skip

@@ -14,9 +14,10 @@ import torch
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.network import Network
+from ttt3r_ros.node.calibration import Decoded
 from ttt3r_ros.node.frame_queue import FrameQueue
 from ttt3r_ros.node.pipeline import Pipeline
-from ttt3r_ros.node.receiver import Decoded, Received
+from ttt3r_ros.node.receiver import Received
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 from ttt3r_ros.node.worker import Worker

@@ -7,9 +7,10 @@ import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from ttt3r_ros.node.calibration import Decoded
 from ttt3r_ros.node.frames import FrameNames, level_camera
 from ttt3r_ros.node.pipeline import Pipeline
-from ttt3r_ros.node.receiver import Decoded, Received
+from ttt3r_ros.node.receiver import Received
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 from ttt3r_ros.node.transforms import TransformException, Transforms

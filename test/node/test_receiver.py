@@ -1,21 +1,17 @@
 """What differs between the distributions of ROS; all else is tested over topics (test/system)."""
 
 import inspect
-import threading
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from rclpy.clock import ROSClock
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
-from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.ros_messages import rgb_image
 from ttt3r_ros.node import receiver
-from ttt3r_ros.node.conversions import NANOSECONDS, camera_info_message, image_message
-from ttt3r_ros.node.receiver import ImageReceiver, Received
+from ttt3r_ros.node.conversions import NANOSECONDS
+from ttt3r_ros.node.receiver import ImageReceiver
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 
@@ -84,64 +80,6 @@ def test_a_camera_that_has_the_other_kind_of_topic_is_told(transport):
     assert received.why_silent() == f'nobody publishes it, but {other} (image_transport)'
     node.count_publishers = lambda _: 0
     assert received.why_silent() == 'nobody publishes it'
-
-
-CAMERA = Intrinsics.centred(16, 12, 12.0)
-
-
-def calibrated(warn=print):
-    """Return a receiver of images of 16 x 12 pixels, one of them, and camera_info of them."""
-    node = FakeNode()
-    node.count_publishers = lambda _: 1
-    received = receiver_for(node, warn)
-    pixels = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
-    msg = image_message(pixels, 'rgb8', Header(frame_id='camera'))
-    return received, Received(msg, 0.0, 0), camera_info_message(CAMERA, msg.header)
-
-
-class WaitedFor(threading.Event):
-    """An event that tells when somebody waits for it, and is patient."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun = threading.Event()
-
-    def wait(self, timeout=None):  # noqa: ARG002
-        self.begun.set()
-        return super().wait(10)
-
-
-def test_the_image_after_the_first_waits_for_camera_info_too():
-    received, image, info = calibrated()
-    received._info_came = waits = WaitedFor()
-    found = []
-    threads = [
-        threading.Thread(target=lambda: found.append(received.decode(image).camera))
-        for _ in range(2)
-    ]
-    threads[0].start()
-    assert waits.begun.wait(10)
-    threads[1].start()
-    threads[1].join(0.1)
-    received._on_info(info)
-    for thread in threads:
-        thread.join(10)
-    assert found == [CAMERA, CAMERA]
-
-
-def test_a_p_that_is_of_no_use_is_told_once():
-    warnings: list[str] = []
-    received, image, info = calibrated(lambda _, text: warnings.append(text))
-    info.d, info.p = [0.1] * 5, np.full(12, np.nan)
-    for second in range(3):
-        info.header.stamp.sec = second
-        received._on_info(info)
-        assert received.decode(image).camera == CAMERA
-    assert len(warnings) == 1
-    assert 'P is [nan' in warnings[0]
-    info.p = np.full(12, np.inf)
-    received.decode(image)
-    assert len(warnings) == 2
 
 
 class Clock(ROSClock):

@@ -115,3 +115,27 @@ def test_useless_camera_info_is_a_warning_and_the_images_are_taken_as_they_are(c
     seen = client.newest('color/image')
     found = np.frombuffer(seen.data, np.uint8).reshape(seen.height, seen.width, 3)
     assert np.array_equal(found, fit_image(picture(3), PRESETS['small'], crop=True)[0])
+
+
+def test_a_calibration_file_takes_the_place_of_camera_info(system, write_calibration):
+    camera = Intrinsics.centred(WIDTH, HEIGHT, 90.0)
+    path = write_calibration(camera, MODELS['plumb_bob'])
+    system.start(camera_info_url=f'file://{path}', input_queue=30)
+    client = system.client
+    client.listen('color/image', 'depth/camera_info', 'odometry')
+    client.send(image(3, 50.0))
+    found = client.wait_for_stamp('depth/camera_info', 50.0)
+    assert client.node.count_subscribers('/camera_info') == 0
+    expected = fit_image(picture(3), PRESETS['small'], crop=True)[1].to_output(camera)
+    assert np.allclose(found.k.reshape(3, 3), expected.matrix)
+    seen = client.wait_for_stamp('color/image', 50.0)
+    pixels = np.frombuffer(seen.data, np.uint8).reshape(seen.height, seen.width, 3)
+    distorted = fit_image(picture(3), PRESETS['small'], crop=True)[0].astype(float)
+    assert np.abs(pixels - distorted).mean() > 5
+
+
+def test_a_calibration_file_that_is_no_use_is_an_error_that_names_it(system, tmp_path):
+    path = tmp_path / 'front.yaml'
+    path.write_text('a: 1')
+    process = system.start(camera_info_url=str(path), wait='')
+    process.says(f'cannot be configured: calibration file {path}: image_width is None')

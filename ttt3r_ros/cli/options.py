@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 from dataclasses import fields
-import math
 from typing import Any, TypeVar
 
 from ttt3r_ros.cli.usage import UsageError
 from ttt3r_ros.settings import settings_of
-
-_CAMERA = 'fx,fy,cx,cy in pixels, or fx,fy,cx,cy,k1,k2,p1,p2[,k3[,k4,k5,k6]] of a distorting lens,'
-_DISTORTIONS = (0, 4, 5, 8)  # so many numbers, as OpenCV has them
 
 Config = TypeVar('Config')
 
@@ -60,26 +56,6 @@ def settings_from(arguments: argparse.Namespace, config: type[Config], **changes
         return config(**(values | changes))
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def parse_camera(text: str) -> tuple[tuple[float, float, float, float], tuple[float, ...]]:
-    """
-    Read `fx,fy,cx,cy` in pixels, and OpenCV's `k1,k2,p1,p2[,k3[,k4,k5,k6]]` where they follow.
-
-    :return: the four, and the others
-    :raises UsageError: if the text is no such camera
-    """
-    try:
-        fx, fy, cx, cy, *distortion = (float(part) for part in text.split(','))
-    except ValueError as error:
-        raise UsageError(f'--camera is {text!r}; {_CAMERA} is needed') from error
-    if len(distortion) not in _DISTORTIONS:
-        raise UsageError(f'--camera is {text!r}; {_CAMERA} is needed')
-    if not all(math.isfinite(value) for value in (fx, fy, cx, cy, *distortion)):
-        raise UsageError(f'--camera is {text!r}; all numbers must be finite')
-    if not (fx > 0 and fy > 0):
-        raise UsageError(f'--camera is {text!r}; focal lengths must be positive')
-    return (fx, fy, cx, cy), tuple(distortion)
 
 
 def _metavar(default: object, choices: tuple[str, ...] | None) -> str:

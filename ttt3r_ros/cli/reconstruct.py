@@ -15,22 +15,25 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ttt3r_ros.cli.camera import (
+    add_camera_argument,
+    camera_chooser,
+    given_camera,
+    undistorted,
+)
 from ttt3r_ros.cli.folders import refuse_foreign, refuse_recording
 from ttt3r_ros.cli.inputs import add_input_arguments, open_input
-from ttt3r_ros.cli.options import add_settings, parse_camera, settings_from
+from ttt3r_ros.cli.options import add_settings, settings_from
 from ttt3r_ros.cli.results import OutputConfig, Results
-from ttt3r_ros.cli.usage import INCOMPLETE, UsageError, file_path
+from ttt3r_ros.cli.usage import INCOMPLETE, file_path
 from ttt3r_ros.errors import DatasetError, ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.frames import ColorImage, Frame, Sequence
-from ttt3r_ros.io.rectify import Calibration, Undistorter
-from ttt3r_ros.io.undistorted import UndistortedSequence
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.view import View
 
 _logger = logging.getLogger(__name__)
 _COLUMNS = 4  # frames in the picture
-_ESTIMATE = 'estimate'
 
 
 class Reconstruction(Protocol):
@@ -46,24 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=file_path, required=True, metavar='DIR', help='folder for the results'
     )
-    parser.add_argument(
-        '--camera',
-        default='',
-        metavar='fx,fy,cx,cy[,k1,k2,p1,p2[,k3]]',
-        help='intrinsics of the images in pixels, with the distortion of the lens, which is taken '
-        f'out; or "{_ESTIMATE}" to disregard what the recording brings (default: as recorded, '
-        'else estimated)',
-    )
+    add_camera_argument(parser)
     add_settings(parser, 'reconstruction', ReconstructorConfig)
     add_settings(parser, 'output', OutputConfig)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    sequence = undistorted(open_input(arguments), arguments.camera)
+    given = given_camera(arguments.camera)
+    sequence = undistorted(open_input(arguments), given)
     refuse_recording(arguments.out, arguments.input)
     refuse_foreign(arguments.out)
-    choose_camera = camera_chooser(arguments.camera, sequence.intrinsics)
+    choose_camera = camera_chooser(arguments.camera, given, sequence.intrinsics)
     changes = {}
     if not sequence.ordered and arguments.pose_source == 'auto':
         changes['pose_source'] = 'network'  # photographs share too little to be tracked
@@ -145,53 +142,6 @@ def _add(
         return
     seconds = time.perf_counter() - start
     results.add(frame, image, view, seconds, seen(image.shape[1], image.shape[0]))
-
-
-def undistorted(sequence: Sequence, text: str) -> Sequence:
-    """
-    Take the lens distortion that is given out of a recording.
-
-    :param text: value of `--camera`
-    :raises UsageError: if the value is no camera
-    """
-    if text in ('', _ESTIMATE):
-        return sequence
-    pinhole, distortion = parse_camera(text)
-    if not any(distortion):
-        return sequence
-
-    def calibrate(width: int, height: int) -> Calibration:
-        camera = Intrinsics(width, height, *pinhole)
-        return Calibration(camera, camera, distortion=distortion)
-
-    return UndistortedSequence(sequence, Undistorter(calibrate))
-
-
-def camera_chooser(
-    text: str, recorded: Intrinsics | None
-) -> Callable[[int, int], Intrinsics | None]:
-    """
-    Decide which intrinsics are taken as known.
-
-    :param text: value of `--camera`
-    :param recorded: what the recording says; used for images of its size only
-    :raises UsageError: if the value is no camera; what is returned, if it is none of such images
-    """
-    given = parse_camera(text)[0] if text and text != _ESTIMATE else None
-
-    def choose(width: int, height: int) -> Intrinsics | None:
-        if given is not None:
-            camera = Intrinsics(width, height, *given)
-            if not camera.is_possible:
-                raise UsageError(
-                    f'--camera is {text!r}, which fits no camera with images of {width} x '
-                    f'{height}; fx,fy,cx,cy in pixels is needed'
-                )
-            return camera
-        fits = recorded is not None and (recorded.width, recorded.height) == (width, height)
-        return recorded if fits and text != _ESTIMATE else None
-
-    return choose
 
 
 def _columns(total: int, stride: int) -> frozenset[int]:

@@ -98,6 +98,29 @@ class Sequence(ABC):
         """Read from the start; may be called again."""
 
 
+class DerivedSequence(Sequence):
+    """
+    A recording made of another one, whose name, order and ground truth it has.
+
+    :param sequence: the other one
+    :param intrinsics: of all images, if they are known
+    """
+
+    def __init__(self, sequence: Sequence, intrinsics: Intrinsics | None = None) -> None:
+        super().__init__(
+            sequence.name,
+            ordered=sequence.ordered,
+            intrinsics=intrinsics,
+            has_poses=sequence.has_poses,
+            has_depth=sequence.has_depth,
+        )
+        self.undistorter = sequence.undistorter
+        self._sequence = sequence
+
+    def __len__(self) -> int:
+        return len(self._sequence)
+
+
 class FrameList(Sequence):
     """A recording with random access; what its frames carry is told by the frames."""
 

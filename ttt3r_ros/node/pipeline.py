@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 from ttt3r_ros.errors import ImageError, ReconstructionError, Ttt3rError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, transform_points
+from ttt3r_ros.node.calibration import Decoded
 from ttt3r_ros.node.conversions import nanoseconds
 from ttt3r_ros.node.frames import (
     UNKNOWN_VARIANCE,
@@ -29,7 +30,7 @@ from ttt3r_ros.node.frames import (
     twist_covariance,
 )
 from ttt3r_ros.node.outputs import Motion, Outputs
-from ttt3r_ros.node.receiver import Decoded, ImageReceiver, Received
+from ttt3r_ros.node.receiver import ImageReceiver, Received
 from ttt3r_ros.node.record import Record
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics

@@ -1,4 +1,4 @@
-"""Takes images in: subscriptions, the order of stamps, the queue, decoding, calibration."""
+"""Takes images in: subscriptions, the order of stamps, the queue, decoding."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import time
 from typing import Any
 
 from builtin_interfaces.msg import Time
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import ROSClock
 from rclpy.node import Node
@@ -19,9 +17,7 @@ from rclpy.qos import ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ttt3r_ros.errors import ImageError
-from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.io.rectify import Calibration, Rectifier, read_calibration, told_by
+from ttt3r_ros.node.calibration import CameraCalibration, Decoded
 from ttt3r_ros.node.conversions import NANOSECONDS, nanoseconds
 from ttt3r_ros.node.decoding import Decoder, compressed_to_rgb, to_rgb
 from ttt3r_ros.node.frame_queue import FrameQueue
@@ -30,7 +26,6 @@ from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.stamps import SequenceGaps, StampMonitor, Verdict
 from ttt3r_ros.node.statistics import Statistics
 
-_INFO_PATIENCE = 0.5  # seconds that the first image waits for camera_info
 _IN_FLIGHT = 50  # images of a queue that may wait to be taken from DDS, which counts no loss
 # Later than Humble, callbacks may ask for each message's number and publisher; without these,
 # images that are lost in transport are not counted.
@@ -69,21 +64,6 @@ class Received:
         return str(self.msg.header.frame_id)
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """
-    An image without distortion.
-
-    :param image: RGB [H, W, 3]
-    :param camera: its intrinsics, if they are known
-    :param seen: which pixels the lens has seen [H, W]; None if all
-    """
-
-    image: NDArray[np.uint8]
-    camera: Intrinsics | None = None
-    seen: NDArray[np.bool_] | None = None
-
-
 class ImageReceiver:
     """
     Subscribes to the camera and passes its images on; callbacks only judge and enqueue.
@@ -114,13 +94,7 @@ class ImageReceiver:
         self._kind: Any = CompressedImage if compressed else Image
         self._announce = announce
         self._warn = warn
-        self._rectifier = Rectifier()
-        self._calibrating = threading.Lock()  # images are decoded in two threads
-        self._said: tuple[object, ...] = ()  # by the camera_info of the calibration
-        self._calibration: Calibration | None = None
-        self._info: CameraInfo | None = None
-        self._info_came = threading.Event()
-        self._info_awaited = False
+        self._calibration = CameraCalibration(config, statistics, warn)
         self._listeners: list[Listener] = []
         self._refused = 0  # images in a row
         self._accepted = 0.0  # monotonic seconds, of the last that was not
@@ -170,9 +144,11 @@ class ImageReceiver:
         # camera_info as the images: best effort loses what is sent before the two sides have met.
         self._listeners = [
             self._listen(self._kind, self.topic, on_image, depth, group),
-            self._listen(CameraInfo, 'camera_info', self._on_info, 5, group),
         ]
-        self._info_awaited = False
+        if not self._calibration.is_from_file:
+            on_info = self._calibration.take
+            self._listeners += [self._listen(CameraInfo, 'camera_info', on_info, 5, group)]
+        self._calibration.await_again()
 
     def _listen(
         self,
@@ -287,48 +263,11 @@ class ImageReceiver:
             image = compressed_to_rgb(frame.msg)
         else:
             image = to_rgb(frame.msg, self._decoder)
-        self._wait_for_info()
-        info, height, width = self._info, *image.shape[:2]
-        if info is None:
-            return Decoded(image)
-        try:
-            calibration = self._calibrate(info, width, height)
-        except ImageError as error:
-            self._statistics.count('with bad camera_info')
-            self._warn('camera_info', f'camera_info ignored: {error}')
-            return Decoded(image)
-        with self._calibrating:
-            flat, seen = self._rectifier.apply(image, calibration)
-        return Decoded(flat, calibration.intrinsics, seen)
+        self._calibration.wait(self._info_is_published)
+        return self._calibration.undistort(image)
 
-    def _calibrate(self, info: CameraInfo, width: int, height: int) -> Calibration:
-        """Read camera_info, unless it says of such images what it has said before."""
-        said = (width, height, *told_by(info))
-        with self._calibrating:
-            if self._calibration is None or said != self._said:
-                rectified = self._config.rectified_input
-                self._calibration = read_calibration(info, width, height, rectified=rectified)
-                self._said = said
-                if self._calibration.doubt:
-                    self._warn('P of camera_info', self._calibration.doubt)
-            return self._calibration
-
-    def _wait_for_info(self) -> None:
-        """
-        Let the first image wait a little for camera_info, where somebody publishes that.
-
-        The next one, which may be prepared meanwhile, waits with it.
-        """
-        with self._calibrating:
-            if self._info_awaited:
-                return
-            self._info_awaited = True
-            if self._node.count_publishers(self._node.resolve_topic_name('camera_info')):
-                self._info_came.wait(_INFO_PATIENCE)
-
-    def _on_info(self, msg: CameraInfo) -> None:
-        self._info = msg
-        self._info_came.set()
+    def _info_is_published(self) -> bool:
+        return bool(self._node.count_publishers(self._node.resolve_topic_name('camera_info')))
 
     def _on_image(self, msg: Any, info: Mapping[str, Any]) -> None:
         now = time.monotonic()

@@ -37,6 +37,11 @@ class NodeConfig:
         ge=0.1,
         le=3600.0,
     )
+    camera_info_url: str = setting(
+        '',
+        'Calibration file (YAML) that is used instead of the topic camera_info: a path, file:// '
+        'or package://.',
+    )
     rectified_input: bool = setting(
         False,
         'The images are rectified already (image_rect): never undistort them, and take the '

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.io.frames import Frame, FrameList
+from ttt3r_ros.io.frames import DerivedSequence, Frame, FrameList
 from ttt3r_ros.io.frames import Sequence as Recorded
 
 LONG = (50, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
@@ -66,7 +66,7 @@ class Dataset:
     count: int = 0
 
 
-class Chosen(Recorded):
+class Chosen(DerivedSequence):
     """
     Some frames of a recording, counted anew from 0, and read only when it is their turn.
 
@@ -75,14 +75,8 @@ class Chosen(Recorded):
     """
 
     def __init__(self, sequence: Recorded, chosen: range) -> None:
-        super().__init__(
-            sequence.name,
-            ordered=sequence.ordered,
-            intrinsics=sequence.intrinsics,
-            has_poses=sequence.has_poses,
-            has_depth=sequence.has_depth,
-        )
-        self._sequence, self._chosen = sequence, chosen
+        super().__init__(sequence, sequence.intrinsics)
+        self._chosen = chosen
 
     def __len__(self) -> int:
         return len(self._chosen)
