@@ -30,7 +30,7 @@ class FakeNode:
         return SimpleNamespace(topic=topic)
 
     def get_clock(self):
-        return None
+        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=0))
 
 
 def receiver_for(node, warn=print, statistics=None, **config):
@@ -99,7 +99,8 @@ class Clock(ROSClock):
 
 def subscribed(warn, clock=None, **config):
     node = FakeNode()
-    node.get_clock = lambda: clock
+    if clock is not None:
+        node.get_clock = lambda: clock
     statistics = Statistics()
     received = receiver_for(node, warn, statistics, **config)
     received.subscribe()
@@ -183,16 +184,23 @@ def test_what_was_sent_while_nobody_listened_is_not_lost():
     assert statistics.snapshot(0.0).counts['lost in transport'] == 2 + 1
 
 
-def test_the_age_of_the_newest_stamp_is_told_as_it_was_when_it_came(monkeypatch):
-    monotonic = 100.0
-    monkeypatch.setattr(receiver.time, 'monotonic', lambda: monotonic)
-    received, _, send = subscribed(print)
-    assert received.age(5 * NANOSECONDS) == 0.0
+@pytest.mark.parametrize('simulated', [False, True])
+def test_the_age_of_the_newest_stamp_is_told_as_it_was_when_it_came(simulated):
+    clock = Clock(5 * NANOSECONDS)
+    clock.ros_time_is_active = simulated
+    received, _, send = subscribed(print, clock)
+    assert received.age == 0.0
     send(3)
-    assert received.age(5 * NANOSECONDS) == 2.0
-    assert received.age(0) == 0.0  # simulated time has not begun
-    monotonic += 30.0  # without an image, as after a pause
-    assert received.age(35 * NANOSECONDS) == 2.0
+    assert received.age == 2.0
+    clock._nanoseconds = 50 * NANOSECONDS  # without an image, as after a pause
+    assert received.age == 2.0
+    send(2)  # not taken
+    assert received.age == 2.0
+    received.start_epoch()
+    assert received.age == 0.0
+    clock._nanoseconds = 0  # simulated time has not begun
+    send(4)
+    assert received.age == 0.0
 
 
 def test_a_jump_is_known_to_the_images_after_it():

@@ -97,7 +97,7 @@ class ImageReceiver:
         self._calibration = CameraCalibration(config, statistics, warn)
         self._listeners: list[Listener] = []
         self._refused = 0  # images in a row
-        self._accepted = 0.0  # monotonic seconds, of the last that was not
+        self.age = 0.0  # of the newest stamp when it came, seconds; 0 where it is not known
         self._stamps = StampMonitor(config.time_jump_threshold)
         self._gaps = SequenceGaps()
         self._lock = threading.Lock()
@@ -111,17 +111,6 @@ class ImageReceiver:
     def epoch(self) -> int:
         """Number of the epoch that the next image belongs to."""
         return self._epoch
-
-    def age(self, now: int) -> float:
-        """
-        Return how old the newest stamp was when it came, in seconds; 0 where that is not known.
-
-        :param now: by the node's clock, nanoseconds; 0: a simulated clock that has not begun
-        """
-        stamp = self._stamps.newest
-        if not now or stamp is None:
-            return 0.0
-        return (now - stamp) / NANOSECONDS - (time.monotonic() - self._accepted)
 
     @property
     def topic(self) -> str:
@@ -251,6 +240,7 @@ class ImageReceiver:
         self._epoch += 1
         self.oldest_epoch = self._epoch
         self._stamps.forget()
+        self.age = 0.0
         self._statistics.count('discarded', self.queue.clear())
 
     def decode(self, frame: Received) -> Decoded:
@@ -279,17 +269,20 @@ class ImageReceiver:
             return
         stamp = nanoseconds(msg.header.stamp)
         with self._lock:
-            time_there = self._simulated_time()
-            verdict = self._stamps.judge(stamp, time_there)
+            clock = self._node.get_clock()
+            there = clock.now().nanoseconds  # 0: a simulated clock that has not begun
+            simulated = isinstance(clock, ROSClock) and clock.ros_time_is_active
+            verdict = self._stamps.judge(stamp, there if simulated else 0)
             if verdict is Verdict.JUMP:
                 self._epoch += 1
                 self._jumps += 1
             frame = Received(msg, now, self._epoch, self._jumps)
             fits = verdict in _REFUSED or self.queue.put(frame)
         if verdict in _REFUSED:
-            self._refuse(verdict, stamp, time_there)
+            self._refuse(verdict, stamp, there)
             return
-        self._refused, self._accepted = 0, now
+        self._refused = 0
+        self.age = (there - stamp) / NANOSECONDS if there else 0.0
         if verdict is Verdict.JUMP:
             self._statistics.count('back in time')
             self._announce(frame.epoch, f'stamps of {self.topic} jumped back')
@@ -310,8 +303,3 @@ class ImageReceiver:
             f'the last {self._refused} images on {self.topic} are of no use: stamped '
             f'{stamp / NANOSECONDS:.3f} s, {reason}',
         )
-
-    def _simulated_time(self) -> int:
-        clock = self._node.get_clock()
-        simulated = isinstance(clock, ROSClock) and clock.ros_time_is_active
-        return int(clock.now().nanoseconds) if simulated else 0

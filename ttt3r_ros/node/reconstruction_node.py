@@ -362,7 +362,7 @@ class ReconstructionNode(ManagedNode):
                 silent=receiver.why_silent() if silent else '',
                 timeless=now.nanoseconds == 0,
                 publishers=self.count_publishers(receiver.topic),
-                age=receiver.age(now.nanoseconds),
+                age=receiver.age,
                 sent=dict(outputs.sent),
             )
         report = Report() if pipeline is None else pipeline.report

@@ -31,11 +31,6 @@ class StampMonitor:
         self._threshold = int(threshold * NANOSECONDS)
         self._last: int | None = None
 
-    @property
-    def newest(self) -> int | None:
-        """The last stamp that was accepted, nanoseconds; None before any."""
-        return self._last
-
     def judge(self, stamp: int, now: int = 0) -> Verdict:
         """
         Judge the next image.
