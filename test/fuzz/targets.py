@@ -27,7 +27,7 @@ from ttt3r_ros.evaluation.datasets.sens import open_sens
 from ttt3r_ros.io import ros_messages
 from ttt3r_ros.io.calibration_file import read_calibration_file
 from ttt3r_ros.io.images import image_size, load_depth, load_image
-from ttt3r_ros.io.rectify import Rectifier, read_calibration
+from ttt3r_ros.io.rectify import read_calibration, undistort
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.model.checkpoint import load_network, read_metadata
 from ttt3r_ros.model.config import NetworkConfig
@@ -138,7 +138,7 @@ def camera_info(data: bytes) -> None:
     with suppress(Ttt3rError):
         size = (image_height % 64 + 1, image_width % 64 + 1)
         calibration = read_calibration(info, size[1], size[0], rectified=rectified % 2 == 1)
-        flat, seen = Rectifier().apply(np.zeros((*size, 3), np.uint8), calibration)
+        flat, seen = undistort(np.zeros((*size, 3), np.uint8), calibration)
         assert flat.shape == (*size, 3)
         assert seen is None or seen.shape == size
 

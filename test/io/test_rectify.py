@@ -5,7 +5,13 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from ttt3r_ros.errors import ImageError
 from ttt3r_ros.geometry.camera import ImageMapping
-from ttt3r_ros.io.rectify import Rectifier, read_calibration, told_by
+from ttt3r_ros.io.rectify import (
+    read_calibration,
+    seen_by_lens,
+    told_by,
+    undistort,
+    undistort_depth,
+)
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 120.0
 K = np.array([[FOCAL, 0, 79.5], [0, FOCAL, 59.5], [0, 0, 1]])
@@ -53,14 +59,14 @@ def test_a_distorted_point_comes_back_to_where_a_pinhole_sees_it(model):
     pinhole = (K @ point)[:2]
     assert np.linalg.norm(seen - pinhole) > 0.8
     calibration = read_calibration(info(model, MODELS[model]), WIDTH, HEIGHT, rectified=False)
-    image, _ = Rectifier().apply(dot_image(seen), calibration)
+    image, _ = undistort(dot_image(seen), calibration)
     assert np.linalg.norm(centroid(image) - pinhole) < 0.25
 
 
 def test_no_distortion_leaves_the_image_alone():
     calibration = read_calibration(info(d=[0.0] * 5), WIDTH, HEIGHT, rectified=False)
     image = dot_image(np.array([30.0, 40.0]))
-    assert Rectifier().apply(image, calibration) == (image, None)
+    assert undistort(image, calibration) == (image, None)
 
 
 def test_a_fisheye_lens_without_coefficients_is_no_pinhole():
@@ -68,7 +74,7 @@ def test_a_fisheye_lens_without_coefficients_is_no_pinhole():
     corner = np.array([20.0, 20.0])
     angle = np.linalg.norm(corner - K[:2, 2]) / FOCAL  # from the axis, as such a lens sees it
     wanted = K[:2, 2] + (corner - K[:2, 2]) * np.tan(angle) / angle
-    seen = Rectifier().apply(dot_image(corner), calibration)[0][..., 0].astype(float)
+    seen = undistort(dot_image(corner), calibration)[0][..., 0].astype(float)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     found = np.array([(x * seen).sum(), (y * seen).sum()]) / seen.sum()
     assert np.abs(found - wanted).max() < 0.6
@@ -94,12 +100,12 @@ def test_region_of_interest_and_binning():
 
 
 def test_a_new_calibration_replaces_the_tables():
-    rectifier, image = Rectifier(), dot_image(np.array([30.0, 40.0]))
+    image = dot_image(np.array([30.0, 40.0]))
     first = read_calibration(info(d=MODELS['plumb_bob']), WIDTH, HEIGHT, rectified=False)
     second = read_calibration(info(d=[0.2, 0, 0, 0, 0]), WIDTH, HEIGHT, rectified=False)
-    before, _ = rectifier.apply(image, first)
-    assert not np.array_equal(rectifier.apply(image, second)[0], before)
-    assert np.array_equal(rectifier.apply(image, first)[0], before)
+    before, _ = undistort(image, first)
+    assert not np.array_equal(undistort(image, second)[0], before)
+    assert np.array_equal(undistort(image, first)[0], before)
 
 
 @pytest.mark.parametrize('model', list(MODELS))
@@ -112,7 +118,7 @@ def test_a_distorted_image_becomes_image_rect_where_p_describes_that(model, turn
     calibration = read_calibration(msg, WIDTH, HEIGHT, rectified=False)
     assert calibration.intrinsics.fx == pytest.approx(focal)
     point = np.array([0.35, -0.22, 1.0])
-    image, _ = Rectifier().apply(dot_image(distort(point, model)), calibration)
+    image, _ = undistort(dot_image(distort(point, model)), calibration)
     wanted = calibration.intrinsics.project(point)
     assert np.linalg.norm(centroid(image) - wanted) < 0.3
 
@@ -150,9 +156,8 @@ def test_camera_info_that_says_something_else_is_told_from_one_that_comes_later(
 def test_depth_is_of_the_nearest_pixel_and_unknown_where_the_lens_has_seen_nothing():
     bent = read_calibration(info(d=[0.5, 0.0, 0.0, 0.0]), WIDTH, HEIGHT, rectified=False)
     steps = np.where(np.arange(WIDTH) < WIDTH // 2, 1.0, 3.0).astype(np.float32)
-    rectifier = Rectifier()
-    depth = rectifier.apply_to_depth(np.tile(steps, (HEIGHT, 1)), bent)
-    seen = rectifier.seen(bent)
+    depth = undistort_depth(np.tile(steps, (HEIGHT, 1)), bent)
+    seen = seen_by_lens(bent)
     assert set(np.unique(depth[seen])) == {1.0, 3.0}
     assert np.isnan(depth[0, 0])
     assert not seen[0, 0]
@@ -160,7 +165,7 @@ def test_depth_is_of_the_nearest_pixel_and_unknown_where_the_lens_has_seen_nothi
 
 def test_what_the_lens_has_not_seen_is_known_and_no_edge():
     bent = read_calibration(info(d=[0.4, 0, 0, 0, 0]), WIDTH, HEIGHT, rectified=False)
-    image, seen = Rectifier().apply(np.full((HEIGHT, WIDTH, 3), 200, np.uint8), bent)
+    image, seen = undistort(np.full((HEIGHT, WIDTH, 3), 200, np.uint8), bent)
     assert image.min() == 200
     assert seen[HEIGHT // 2, WIDTH // 2]
     assert not seen[0, 0]

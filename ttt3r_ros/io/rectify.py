@@ -69,64 +69,43 @@ def told_by(info: Any) -> tuple[object, ...]:
     return info.width, info.height, info.distortion_model, *window, *numbers
 
 
-class Rectifier:
-    """Undistorts images; the lookup tables of the last calibration are kept."""
+def undistort(
+    image: NDArray[np.uint8], calibration: Calibration
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """
+    Undistort an image, keeping its size.
 
-    def __init__(self) -> None:
-        self._calibration: Calibration | None = None
-        self._maps: tuple[NDArray[Any], NDArray[Any]] = (np.empty(0), np.empty(0))
-        self._seen: NDArray[np.bool_] | None = None
+    :param image: of the size that the calibration is for [H, W, 3]
+    :return: the image, and which of its pixels the lens has seen [H, W]; None if all: the
+        others repeat the nearest that it has
+    """
+    if not calibration.distortion:
+        return image, None
+    maps, seen = _lookup_tables(calibration)
+    # a black rim would be an edge that stands still while the camera moves
+    flat = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(flat, np.uint8), seen
 
-    def apply(
-        self, image: NDArray[np.uint8], calibration: Calibration
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """
-        Undistort an image, keeping its size.
 
-        :param image: of the size that the calibration is for [H, W, 3]
-        :return: the image, and which of its pixels the lens has seen [H, W]; None if all: the
-            others repeat the nearest that it has
-        """
-        if not calibration.distortion:
-            return image, None
-        self._prepare(calibration)
-        # a black rim would be an edge that stands still while the camera moves
-        flat = cv2.remap(image, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(flat, np.uint8), self._seen
+def undistort_depth(depth: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float32]:
+    """
+    Undistort depth that is registered to an image: of each pixel the nearest one's.
 
-    def seen(self, calibration: Calibration) -> NDArray[np.bool_] | None:
-        """Tell which pixels of an undistorted image the lens has seen; None: all [H, W]."""
-        if not calibration.distortion:
-            return None
-        self._prepare(calibration)
-        return self._seen
+    :param depth: of the size that the calibration is for [H, W]
+    :return: NaN where the lens has seen nothing [H, W]
+    """
+    if not calibration.distortion:
+        return depth
+    maps = cv2.convertMaps(*_lookup_tables(calibration)[0], cv2.CV_32FC1)
+    flat = cv2.remap(
+        depth, *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
+    )
+    return np.asarray(flat, np.float32)
 
-    def apply_to_depth(
-        self, depth: NDArray[np.float32], calibration: Calibration
-    ) -> NDArray[np.float32]:
-        """
-        Undistort depth that is registered to an image: of each pixel the nearest one's.
 
-        :param depth: of the size that the calibration is for [H, W]
-        :return: NaN where the lens has seen nothing [H, W]
-        """
-        if not calibration.distortion:
-            return depth
-        self._prepare(calibration)
-        maps = cv2.convertMaps(*self._maps, cv2.CV_32FC1)
-        flat = cv2.remap(
-            depth, *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
-        )
-        return np.asarray(flat, np.float32)
-
-    def _prepare(self, calibration: Calibration) -> None:
-        if calibration == self._calibration:
-            return
-        self._calibration, self._maps = calibration, _lookup_tables(calibration)
-        size = calibration.intrinsics.height, calibration.intrinsics.width
-        white = np.full(size, 255, np.uint8)
-        seen = cv2.remap(white, *self._maps, cv2.INTER_LINEAR) == 255
-        self._seen = None if seen.all() else seen
+def seen_by_lens(calibration: Calibration) -> NDArray[np.bool_] | None:
+    """Tell which pixels of an undistorted image the lens has seen; None: all [H, W]."""
+    return _lookup_tables(calibration)[1] if calibration.distortion else None
 
 
 class Undistorter:
@@ -138,22 +117,21 @@ class Undistorter:
 
     def __init__(self, calibrate: Callable[[int, int], Calibration | None]) -> None:
         self._calibrate = calibrate
-        self._rectifier = Rectifier()
 
     def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Undistort an image [H, W, 3]."""
         calibration = self._calibrate(image.shape[1], image.shape[0])
-        return image if calibration is None else self._rectifier.apply(image, calibration)[0]
+        return image if calibration is None else undistort(image, calibration)[0]
 
     def depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """Undistort the depth of an image of its size [H, W]."""
         calibration = self._calibrate(depth.shape[1], depth.shape[0])
-        return depth if calibration is None else self._rectifier.apply_to_depth(depth, calibration)
+        return depth if calibration is None else undistort_depth(depth, calibration)
 
     def seen(self, width: int, height: int) -> NDArray[np.bool_] | None:
         """Tell which pixels of undistorted images the lens has seen [H, W]; None: all."""
         calibration = self._calibrate(width, height)
-        return None if calibration is None else self._rectifier.seen(calibration)
+        return None if calibration is None else seen_by_lens(calibration)
 
 
 def calibrator(
@@ -241,10 +219,15 @@ def _distortion(info: Any) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _lookup_tables(calibration: Calibration) -> tuple[NDArray[Any], NDArray[Any]]:
+@lru_cache(maxsize=4)  # images and depth of two cameras
+def _lookup_tables(
+    calibration: Calibration,
+) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDArray[np.bool_] | None]:
     camera = calibration.intrinsics
     K, D, P = calibration.lens.matrix, np.array(calibration.distortion), camera.matrix
     size = (camera.width, camera.height)
-    if calibration.model == 'equidistant':
-        return cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), P, size, cv2.CV_16SC2)
-    return cv2.initUndistortRectifyMap(K, D, np.eye(3), P, size, cv2.CV_16SC2)
+    module: Any = cv2.fisheye if calibration.model == 'equidistant' else cv2
+    maps = module.initUndistortRectifyMap(K, D, np.eye(3), P, size, cv2.CV_16SC2)
+    white = np.full((camera.height, camera.width), 255, np.uint8)
+    seen = cv2.remap(white, *maps, cv2.INTER_LINEAR) == 255
+    return maps, None if seen.all() else seen

@@ -17,7 +17,7 @@ from ttt3r_ros.errors import CalibrationError, ImageError
 from ttt3r_ros.files import user_path
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.io.calibration_file import read_calibration_file
-from ttt3r_ros.io.rectify import Calibration, Rectifier, read_calibration, told_by
+from ttt3r_ros.io.rectify import Calibration, read_calibration, told_by, undistort
 from ttt3r_ros.node.settings import NodeConfig
 from ttt3r_ros.node.statistics import Statistics
 
@@ -56,7 +56,6 @@ class CameraCalibration:
         self._statistics = statistics
         self._warn = warn
         self._rectified = config.rectified_input
-        self._rectifier = Rectifier()
         self._lock = threading.Lock()  # images are decoded in two threads
         self._said: tuple[object, ...] = ()  # by what the calibration is of
         self._calibration: Calibration | None = None
@@ -101,8 +100,7 @@ class CameraCalibration:
             self._statistics.count('with bad camera_info')
             self._warn('camera_info', f'camera_info ignored: {error}')
             return Decoded(image)
-        with self._lock:
-            flat, seen = self._rectifier.apply(image, calibration)
+        flat, seen = undistort(image, calibration)
         return Decoded(flat, calibration.intrinsics, seen)
 
     def _read(self, info: Any, width: int, height: int) -> Calibration:
