@@ -227,7 +227,9 @@ def _lookup_tables(
     K, D, P = calibration.lens.matrix, np.array(calibration.distortion), camera.matrix
     size = (camera.width, camera.height)
     module: Any = cv2.fisheye if calibration.model == 'equidistant' else cv2
-    maps = module.initUndistortRectifyMap(K, D, np.eye(3), P, size, cv2.CV_16SC2)
+    maps: tuple[NDArray[Any], NDArray[Any]] = module.initUndistortRectifyMap(
+        K, D, np.eye(3), P, size, cv2.CV_16SC2
+    )
     white = np.full((camera.height, camera.width), 255, np.uint8)
     seen = cv2.remap(white, *maps, cv2.INTER_LINEAR) == 255
     return maps, None if seen.all() else seen
