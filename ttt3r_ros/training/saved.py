@@ -39,7 +39,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        words = (getattr(error, 'strerror', None) or str(error)).partition('\n')[0]
+        told = error.__context__  # by the system, of which PyTorch's writer says nothing
+        reason = told if isinstance(told, OSError) else error
+        words = (getattr(reason, 'strerror', None) or str(reason)).partition('\n')[0]
         raise OSError(f'{path} cannot be written: {words}') from error
 
 
