@@ -73,10 +73,14 @@ def read_saved(folder: Path, device: torch.device | None = None) -> dict[str, An
         raise CheckpointError(f'{path}: damaged, or not of a training run') from error
     if not isinstance(saved, dict) or not (
         all(isinstance(saved.get(name), kind) for name, kind in _NEEDED.items())
-        and isinstance(saved.get('settings', {}), dict)
+        and _are_settings(saved.get('settings', {}))
     ):
-        raise CheckpointError(f'{path}: not of a training run')
+        raise CheckpointError(f'{path}: not of a training run of this version')
     return saved
+
+
+def _are_settings(saved: Any) -> bool:
+    return isinstance(saved, dict) and saved.keys() <= vars(TrainingSettings()).keys()
 
 
 def settings_of_run(folder: Path, given: Mapping[str, Any]) -> TrainingSettings:
