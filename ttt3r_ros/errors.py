@@ -23,3 +23,7 @@ class CalibrationError(Ttt3rError):
 
 class ReconstructionError(Ttt3rError):
     """The network's output cannot be used: not finite, or the state has exploded."""
+
+
+class TrainingError(Ttt3rError):
+    """A process that training needs has gone."""

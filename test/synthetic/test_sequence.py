@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ttt3r_ros.geometry.se3 import inverse, transform_points
-from ttt3r_ros.synthetic.sequence import SyntheticSequence, render_sequence
+from ttt3r_ros.synthetic.sequence import SceneCamera, SyntheticSequence, render_sequence
 from ttt3r_ros.synthetic.settings import HELD_OUT_SEED, SceneSettings, held_out_seed, train_seed
 
 STILL = SceneSettings(moving_objects=0.0, supersampling=1)
@@ -107,6 +107,13 @@ def test_moving_objects_move() -> None:
         for seed in range(6)
     ]
     assert max(changed) > 0.2
+
+
+@pytest.mark.parametrize('seed', [79195, 95033])
+def test_what_moves_keeps_out_of_the_camera(seed: int) -> None:
+    busy = replace(STILL, moving_objects=1.0, photometric=False)
+    camera = SceneCamera(seed, busy)
+    assert min(camera.film(24, 24, 18).depth.min() for _ in range(2)) > 0.1
 
 
 def test_supersampling_leaves_depth_alone() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ttt3r_ros.errors import TrainingError
 from ttt3r_ros.geometry.quaternion import rotate
 from ttt3r_ros.training.archive import Archive, _change, _covers
 from ttt3r_ros.training.batches import Batch
@@ -44,7 +45,7 @@ def test_a_process_that_has_gone_is_told_of() -> None:
     studio._workers[0].join()
     for _ in range(studio._shelves[0].qsize()):
         studio.take()
-    with pytest.raises(RuntimeError, match='is not rendered'):
+    with pytest.raises(TrainingError, match='is not rendered: its process has gone'):
         studio.take()
     studio.close()
 

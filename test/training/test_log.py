@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+import resource
 
 import pytest
 import torch
@@ -83,3 +84,14 @@ def test_a_checkpoint_that_cannot_be_written_is_named_and_the_old_one_kept(
     with pytest.raises(OSError, match=r'checkpoint.pt cannot be written: Pytorch.* file$'):
         run.save()
     assert TrainingRun(tmp_path, SETTINGS).step == 0
+
+
+def test_what_the_system_says_of_a_file_is_told(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, SETTINGS)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r'checkpoint.pt cannot be written: File too large$'):
+            run.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

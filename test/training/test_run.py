@@ -338,7 +338,14 @@ def test_a_checkpoint_of_something_else_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('name', 'value'), [('network', 1), ('step', 'one'), ('settings', 7), ('optimiser', [])]
+    ('name', 'value'),
+    [
+        ('network', 1),
+        ('step', 'one'),
+        ('settings', 7),
+        ('settings', {'unheard_of': 1}),
+        ('optimiser', []),
+    ],
 )
 def test_a_checkpoint_of_other_content_is_named(tmp_path: Path, name: str, value: object) -> None:
     whole: dict[str, object] = {'network': {}, 'average': {}, 'optimiser': {}}

@@ -8,7 +8,9 @@ import sys
 import pytest
 import torch
 from torch import nn
+import torch.distributed as dist
 
+from ttt3r_ros.errors import TrainingError
 from ttt3r_ros.training.batches import MOST_SHARES, train_batch
 from ttt3r_ros.training.command import main
 from ttt3r_ros.training.run import TrainingRun, train
@@ -98,6 +100,26 @@ def test_two_processes_make_one_step_with_the_mean_of_two_gradients(tmp_path: Pa
         torch.testing.assert_close(made['network'][name], weights, rtol=0, atol=2e-7)
         moved = max(moved, float((weights - before[name]).abs().max()))
     assert moved > 2e-6
+
+
+def test_what_was_learnt_is_saved_when_another_process_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def reduce(*_: object) -> None:
+        calls.append(1)
+        if len(calls) > 5:  # at the gradients of the second step
+            raise RuntimeError('Connection closed by peer')
+
+    monkeypatch.setattr(dist, 'all_reduce', reduce)
+    tiny = (Phase(0, (1,), 4, ((32, 24),), 1e-3),)
+    monkeypatch.setattr('ttt3r_ros.training.settings.CURRICULUM', tiny)
+    run = TrainingRun(tmp_path, TrainingSettings())
+    run.team.count = 2
+    with pytest.raises(TrainingError, match='another of the processes that train has gone'):
+        train(run, lambda: False)
+    assert TrainingRun(tmp_path, TrainingSettings()).step == 1
 
 
 @pytest.mark.parametrize('processes', ['0', '5'])

@@ -22,6 +22,24 @@ _MEMORY = 0.85  # of the velocities, from frame to frame
 _DRIVE = math.sqrt(1 - _MEMORY**2)
 
 
+def distance(
+    point: NDArray[np.float64],
+    centre: NDArray[np.float32],
+    rotation: NDArray[np.float32],
+    half: NDArray[np.float32],
+) -> float:
+    """
+    Return the distance from a point to the nearest of some boxes, metres; 0 inside.
+
+    :param centre: of the boxes [N, 3]
+    :param rotation: of the boxes [N, 3, 3]
+    :param half: of their sides [N, 3]
+    """
+    local = np.einsum('nki,nk->ni', rotation, point.astype(np.float32) - centre)
+    outside = np.maximum(np.abs(local) - half, 0.0)
+    return float(np.sqrt((outside * outside).sum(1).min()))
+
+
 class FreeSpace:
     """Tells where a camera may be."""
 
@@ -36,9 +54,7 @@ class FreeSpace:
         walls = min(float(point.min()), float((self._size - point).min()))
         if len(self._centre) == 0 or walls < 0:
             return walls
-        local = np.einsum('nki,nk->ni', self._rotation, point.astype(np.float32) - self._centre)
-        outside = np.maximum(np.abs(local) - self._half, 0.0)
-        return min(walls, float(np.sqrt((outside * outside).sum(1).min())))
+        return min(walls, distance(point, self._centre, self._rotation, self._half))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.synthetic.arrays import SceneArrays
 from ttt3r_ros.synthetic.atlas import Atlas, empty_atlas
-from ttt3r_ros.synthetic.motion import Camera, FreeSpace, Mover
+from ttt3r_ros.synthetic.motion import Camera, FreeSpace, Mover, distance
 from ttt3r_ros.synthetic.photometry import Photography
 from ttt3r_ros.synthetic.renderer import render_view
 from ttt3r_ros.synthetic.rooms import build_scene
@@ -31,23 +31,54 @@ class SyntheticSequence:
     down: NDArray[np.float64] | None = None  # where gravity pulls, in the first camera [3]
 
 
+_NEAREST = 0.25  # metres from a camera to what moves
+_PUSHES = 12
+
+
 class _MovingObjects:
-    """Swings the moving objects about their places."""
+    """Swings the moving objects about their places, out of the way of the camera."""
 
     def __init__(self, rng: Random, count: int) -> None:
         self._phase = np.array([[rng.uniform(0, 6.3) for _ in range(2)] for _ in range(count)])
         self._rate = np.array([[rng.uniform(0.02, 0.12) for _ in range(2)] for _ in range(count)])
         self._reach = np.array([[rng.uniform(0.1, 0.9) for _ in range(2)] for _ in range(count)])
 
-    def centres(self, scene: SceneArrays, frame: int) -> NDArray[np.float32]:
-        """Return the centres of all primitives at a frame [N, 3]."""
+    def centres(
+        self, scene: SceneArrays, frame: int, camera: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """
+        Return the centres of all primitives at a frame [N, 3].
+
+        :param camera: where it is [3]
+        """
         if len(self._phase) == 0:
             return scene.centre
         centre = scene.centre.copy()
         moving = scene.mover >= 0
         shift = self._reach * np.sin(self._phase + frame * self._rate)
         centre[moving, :2] += shift[scene.mover[moving]].astype(np.float32)
+        for number in range(len(self._phase)):
+            own = scene.mover == number
+            centre[own, :2] += _out_of_the_way(camera, scene, centre, own)
         return centre
+
+
+def _out_of_the_way(
+    camera: NDArray[np.float64],
+    scene: SceneArrays,
+    centre: NDArray[np.float32],
+    own: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Return by how much to push some primitives along the floor, away from the camera [2]."""
+    away = centre[own, :2].mean(axis=0) - camera[:2]
+    away /= max(float(np.linalg.norm(away)), 1e-6)
+    push, rotation, half = np.zeros(3, np.float32), scene.rotation[own], scene.half[own]
+    for _ in range(_PUSHES):
+        gap = distance(camera, centre[own] + push, rotation, half)
+        if gap >= _NEAREST:
+            break
+        push[:2] += (_NEAREST + 0.01 - gap) * away
+    return push[:2]
 
 
 def _pose(camera: Camera) -> Transform:
@@ -109,7 +140,7 @@ class SceneCamera:
             if t:
                 mover.advance()
             poses[t] = _pose(mover.camera)
-            centre = self._movers.centres(self._scene, t)
+            centre = self._movers.centres(self._scene, t, mover.camera.position)
             radiance = render_view(
                 self._scene, centre, poses[t], focal, settings.supersampling, depth[t]
             )

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.errors import TrainingError
 from ttt3r_ros.geometry.se3 import quat_wxyz
 from ttt3r_ros.synthetic.atlas import load_atlas
 from ttt3r_ros.synthetic.sequence import SceneCamera
@@ -106,14 +107,16 @@ class Studio:
         """
         Return the next film; waits for it.
 
-        :raises RuntimeError: the process that renders it has gone
+        :raises TrainingError: the process that renders it has gone or hangs
         """
         rank = (self._next - self._first) % len(self._shelves)
         shelf, began = self._shelves[rank], time.monotonic()
         while shelf.empty():
             late = time.monotonic() - began > _PATIENCE
             if late or not self._workers[rank].is_alive():
-                raise RuntimeError(f'film {self._next} is not rendered')
+                raise TrainingError(
+                    f'film {self._next} is not rendered: its process has gone or hangs'
+                )
             time.sleep(_REST)
         self._next += 1
         return shelf.get()

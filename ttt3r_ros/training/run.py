@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ttt3r_ros.errors import TrainingError
 from ttt3r_ros.model.checkpoint import read_metadata, read_tensors, save_safetensors
 from ttt3r_ros.model.config import NetworkConfig
 from ttt3r_ros.model.network import Network
@@ -294,8 +295,23 @@ def train(run: TrainingRun, stop: Callable[[], bool], validate: Validate | None 
     :param stop: asked before every step
     :param validate: called every `validate_minutes`; its figures go to the log
     :raises OSError: the log or the weights cannot be written; the run is saved first, if it can be
+    :raises TrainingError: another process has gone; the run is saved first
     """
     journal = _Journal(run, validate) if run.team.rank == 0 else None
+    try:
+        failure: Exception | None = _train_on(run, stop, journal)
+    except TrainingError as error:
+        failure = error
+    if journal:
+        run.save()
+    if failure:
+        raise failure
+
+
+def _train_on(
+    run: TrainingRun, stop: Callable[[], bool], journal: _Journal | None
+) -> OSError | None:
+    """Train until asked to stop, or until something cannot be written: return that error."""
     failure: OSError | None = None
     while not run.team.any_says(failure is not None or stop()):
         # decided by all: one that waited for others' gradients meanwhile would run out of time
@@ -308,10 +324,7 @@ def train(run: TrainingRun, stop: Callable[[], bool], validate: Validate | None 
                 journal.note(parts)
         except OSError as error:
             failure = error
-    if journal:
-        run.save()
-    if failure:
-        raise failure
+    return failure
 
 
 class _Journal:

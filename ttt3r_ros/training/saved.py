@@ -39,7 +39,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        words = (getattr(error, 'strerror', None) or str(error)).partition('\n')[0]
+        told = error.__context__  # by the system, of which PyTorch's writer says nothing
+        reason = told if isinstance(told, OSError) else error
+        words = (getattr(reason, 'strerror', None) or str(reason)).partition('\n')[0]
         raise OSError(f'{path} cannot be written: {words}') from error
 
 
@@ -71,10 +73,14 @@ def read_saved(folder: Path, device: torch.device | None = None) -> dict[str, An
         raise CheckpointError(f'{path}: damaged, or not of a training run') from error
     if not isinstance(saved, dict) or not (
         all(isinstance(saved.get(name), kind) for name, kind in _NEEDED.items())
-        and isinstance(saved.get('settings', {}), dict)
+        and _are_settings(saved.get('settings', {}))
     ):
-        raise CheckpointError(f'{path}: not of a training run')
+        raise CheckpointError(f'{path}: not of a training run of this version')
     return saved
+
+
+def _are_settings(saved: Any) -> bool:
+    return isinstance(saved, dict) and saved.keys() <= vars(TrainingSettings()).keys()
 
 
 def settings_of_run(folder: Path, given: Mapping[str, Any]) -> TrainingSettings:

@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 import torch.distributed as dist
+
+from ttt3r_ros.errors import TrainingError
 
 
 class Team:
     """
     What the processes of one run tell each other; alone, nothing.
 
-    All must call the same methods in the same order. A process that has gone ends the others with
-    a RuntimeError.
+    All must call the same methods in the same order. Where one has gone, the others' calls raise
+    TrainingError.
 
     :param meeting: a new file, by which they find each other
     :param rank: of this process, from 0
@@ -34,7 +36,7 @@ class Team:
         if self.count == 1 or not gradients:
             return
         together = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(together)
+        _reduce(together, dist.ReduceOp.SUM)
         together /= self.count
         parts = torch.split(together, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
@@ -45,10 +47,18 @@ class Team:
         if self.count == 1:
             return word
         said = torch.tensor(float(word))
-        dist.all_reduce(said, dist.ReduceOp.MAX)
+        _reduce(said, dist.ReduceOp.MAX)
         return bool(said > 0)
 
     def part(self) -> None:
         """Leave the others."""
         if self.count > 1:
             dist.destroy_process_group()
+
+
+def _reduce(tensor: Tensor, how: dist.ReduceOp.RedOpType) -> None:
+    """Replace a tensor by the sum or the largest of all processes' tensors."""
+    try:
+        dist.all_reduce(tensor, how)
+    except RuntimeError as error:
+        raise TrainingError('another of the processes that train has gone') from error
