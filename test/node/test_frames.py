@@ -87,11 +87,22 @@ def test_own_estimate_in_the_odom_of_another_source_starts_where_that_is_and_is_
 def test_twist_is_in_the_moving_frame():
     twist = TwistEstimator()
     start = from_translation_quat([0, 0, 0], [math.cos(0.6), 0, 0, math.sin(0.6)])
-    step = from_translation_quat([0.1, 0, 0], [1, 0, 0, 0]) @ turn([0, 0, 1], 0.05)
+    half = turn([0, 0, 1], 0.025)
+    step = half @ from_translation_quat([0.1, 0, 0], [1, 0, 0, 0]) @ half
     assert np.allclose(twist.update(10.0, start, Tracking(status='first')), 0)
     moved = twist.update(10.5, start @ step, Tracking(status='tracked'))
     assert np.allclose(moved, [0.2, 0, 0, 0, 0, 0.1])
     assert twist.interval == pytest.approx(0.5)
+
+
+def test_a_robot_that_drives_a_curve_does_not_move_sideways():
+    twist, radius = TwistEstimator(), 0.5
+    for angle in (0.3, 0.5):  # 1 rad/s, at five images a second
+        place = [radius * math.sin(angle), radius * (1 - math.cos(angle)), 0]
+        pose = from_translation_quat(place, [math.cos(angle / 2), 0, 0, math.sin(angle / 2)])
+        velocity = twist.update(angle, pose, Tracking(status='tracked'))
+    assert np.allclose(velocity, [0.5, 0, 0, 0, 0, 1.0], atol=1e-3)
+    assert velocity[1] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_leap_out_of_a_blur_is_no_velocity():

@@ -170,7 +170,9 @@ class TwistEstimator:
         self.interval = stamp - last[0]
         motion = inverse(last[1]) @ pose
         turn = Rotation.from_matrix(motion[:3, :3]).as_rotvec()
-        return np.concatenate([motion[:3, 3], turn]) / self.interval
+        # Seen from halfway: from either end, who turns while driving would also move sideways.
+        moved = Rotation.from_rotvec(-turn / 2).apply(motion[:3, 3])
+        return np.concatenate([moved, turn]) / self.interval
 
 
 def camera_covariance(view: View, scale: float) -> Matrix6:
