@@ -10,6 +10,7 @@ from ttt3r_ros.node.frames import (
     FrameNames,
     TwistEstimator,
     camera_covariance,
+    frame_of_map_points,
     level_camera,
     twist_covariance,
 )
@@ -166,6 +167,13 @@ def test_names_take_the_prefix_and_the_frame_of_the_images():
     assert names == FrameNames('left/map', 'left/odom', 'left/optical', 'left/optical')
     robot = NodeConfig(base_frame='base_link', camera_frame='eye')
     assert FrameNames.resolve(robot, 'optical') == FrameNames('map', 'odom', 'base_link', 'eye')
+
+
+def test_points_of_the_map_are_in_odom_where_map_is_a_localisers():
+    assert frame_of_map_points(NodeConfig(frame_prefix='left/')) == 'left/map'
+    assert frame_of_map_points(NodeConfig(publish_map_tf=False)) == 'odom'
+    with_wheels = NodeConfig(publish_map_tf=False, publish_odom_tf=False)
+    assert frame_of_map_points(with_wheels) == 'map'  # our own, for their odom is not ours
 
 
 def test_the_slash_of_older_drivers_is_no_part_of_the_name():
