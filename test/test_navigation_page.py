@@ -44,3 +44,10 @@ def test_what_the_costmap_marks_is_cleared_again():
     assert clears['raytrace_max_range'] >= marks['obstacle_max_range']
     assert marks['marking']
     assert clears['clearing']
+
+
+def test_a_filter_takes_velocities_of_odometry_and_not_its_pose():
+    taken = block('ekf.yaml')['ekf_filter_node']['ros__parameters']['odom0_config']
+    assert len(taken) == 15
+    # x, y, z, roll, pitch, yaw; vx, vy, vz, vroll, vpitch, vyaw; ax, ay, az
+    assert [index for index, wanted in enumerate(taken) if wanted] == [6, 7, 11]
