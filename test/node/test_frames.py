@@ -10,6 +10,7 @@ from ttt3r_ros.node.frames import (
     FrameNames,
     TwistEstimator,
     camera_covariance,
+    frame_of_map_points,
     level_camera,
     twist_covariance,
 )
@@ -87,11 +88,22 @@ def test_own_estimate_in_the_odom_of_another_source_starts_where_that_is_and_is_
 def test_twist_is_in_the_moving_frame():
     twist = TwistEstimator()
     start = from_translation_quat([0, 0, 0], [math.cos(0.6), 0, 0, math.sin(0.6)])
-    step = from_translation_quat([0.1, 0, 0], [1, 0, 0, 0]) @ turn([0, 0, 1], 0.05)
+    half = turn([0, 0, 1], 0.025)
+    step = half @ from_translation_quat([0.1, 0, 0], [1, 0, 0, 0]) @ half
     assert np.allclose(twist.update(10.0, start, Tracking(status='first')), 0)
     moved = twist.update(10.5, start @ step, Tracking(status='tracked'))
     assert np.allclose(moved, [0.2, 0, 0, 0, 0, 0.1])
     assert twist.interval == pytest.approx(0.5)
+
+
+def test_a_robot_that_drives_a_curve_does_not_move_sideways():
+    twist, radius = TwistEstimator(), 0.5
+    for angle in (0.3, 0.5):  # 1 rad/s, at five images a second
+        place = [radius * math.sin(angle), radius * (1 - math.cos(angle)), 0]
+        pose = from_translation_quat(place, [math.cos(angle / 2), 0, 0, math.sin(angle / 2)])
+        velocity = twist.update(angle, pose, Tracking(status='tracked'))
+    assert np.allclose(velocity, [0.5, 0, 0, 0, 0, 1.0], atol=1e-3)
+    assert velocity[1] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_leap_out_of_a_blur_is_no_velocity():
@@ -155,6 +167,13 @@ def test_names_take_the_prefix_and_the_frame_of_the_images():
     assert names == FrameNames('left/map', 'left/odom', 'left/optical', 'left/optical')
     robot = NodeConfig(base_frame='base_link', camera_frame='eye')
     assert FrameNames.resolve(robot, 'optical') == FrameNames('map', 'odom', 'base_link', 'eye')
+
+
+def test_points_of_the_map_are_in_odom_where_map_is_a_localisers():
+    assert frame_of_map_points(NodeConfig(frame_prefix='left/')) == 'left/map'
+    assert frame_of_map_points(NodeConfig(publish_map_tf=False)) == 'odom'
+    with_wheels = NodeConfig(publish_map_tf=False, publish_odom_tf=False)
+    assert frame_of_map_points(with_wheels) == 'map'  # our own, for their odom is not ours
 
 
 def test_the_slash_of_older_drivers_is_no_part_of_the_name():

@@ -67,6 +67,19 @@ def test_bad_start_values_are_told_when_they_are_read(declare, overrides, reason
     assert parameters.read(ReconstructorConfig) == ReconstructorConfig()
 
 
+def test_a_bad_start_value_is_forgotten_once_a_good_one_is_set(declare):
+    parameters = declare(voxel_size=1, max_depth=-1.0)
+    node = declare.nodes[0]
+    node.add_on_set_parameters_callback(parameters.check)
+    node.set_parameters([Parameter('voxel_size', value=0.2), Parameter('max_depth', value=-2.0)])
+    with pytest.raises(ValueError, match='max_depth') as refused:
+        parameters.read(NodeConfig)
+    assert 'voxel_size' not in str(refused.value)
+    node.set_parameters([Parameter('max_depth', value=5.0)])
+    config = parameters.read(NodeConfig)
+    assert (config.voxel_size, config.max_depth) == (0.2, 5.0)
+
+
 def test_descriptors_tell_meaning_range_choices_and_what_may_change(declare):
     declare()
     node = declare.nodes[0]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rclpy.time import Time
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 from sensor_msgs_py import point_cloud2
 
 from ttt3r_ros.geometry.se3 import inverse
@@ -140,8 +141,11 @@ def test_odometry_has_covariance_and_velocity(client):
     assert np.allclose(first[:3, :3], np.eye(3) * (0.1 * depth / confidence) ** 2, rtol=1e-4)
     before, after = client.received['odometry'][1:3]
     motion = inverse(pose(before)) @ pose(after)
-    velocity = after.twist.twist.linear
-    assert np.allclose([velocity.x, velocity.y, velocity.z], motion[:3, 3] / 0.1, atol=1e-6)
+    turn = Rotation.from_matrix(motion[:3, :3]).as_rotvec()
+    halfway = Rotation.from_rotvec(-turn / 2).apply(motion[:3, 3])
+    twist = after.twist.twist
+    velocity = [getattr(part, axis) for part in (twist.linear, twist.angular) for axis in 'xyz']
+    assert np.allclose(velocity, np.concatenate([halfway, turn]) / 0.1, atol=1e-6)
     assert (np.diag(np.array(after.twist.covariance).reshape(6, 6)) > 0).all()
 
 

@@ -176,7 +176,7 @@ def test_with_odometry_of_another_source_only_map_to_odom_is_published(system):
 def test_which_transforms_are_published(system, parameters, expected):
     process = system.start(input_queue=20, camera_tilt=0.4, **parameters)
     client = system.client
-    client.listen('odometry', 'points')
+    client.listen('odometry', 'points', 'map_points')
     seen = edges(client)
     client.send_until(
         lambda: seen == expected,
@@ -189,6 +189,10 @@ def test_which_transforms_are_published(system, parameters, expected):
     camera = parameters.get('camera_frame', 'optical')
     assert {m.header.frame_id for m in client.received['points']} == {camera}
     assert last.header.frame_id == parameters.get('odom_frame', 'odom')
+    client.until(lambda: client.received['map_points'], 'a map')
+    ours = parameters.get('publish_map_tf', True)
+    in_map = parameters.get('map_frame', 'map') if ours else 'odom'
+    assert client.received['map_points'][0].header.frame_id == in_map
     assert client.node.count_publishers('/tf') == bool(expected)
     assert 'first image is taken as level' not in process.said()
 

@@ -59,6 +59,17 @@ class FrameNames:
         return cls(*(config.frame_prefix + name for name in names))
 
 
+def frame_of_map_points(config: NodeConfig) -> str:
+    """
+    Return the frame that the map's points are in.
+
+    Where a localiser publishes map -> odom, `map` is its own. Ours begins at the origin of odom,
+    and stays there where odom is ours.
+    """
+    of_another = config.publish_odom_tf and not config.publish_map_tf
+    return config.frame_prefix + (config.odom_frame if of_another else config.map_frame)
+
+
 def level_camera(tilt: float) -> Transform:
     """
     Return the pose of a camera without roll, in a level z-up frame at the same place.
@@ -170,7 +181,9 @@ class TwistEstimator:
         self.interval = stamp - last[0]
         motion = inverse(last[1]) @ pose
         turn = Rotation.from_matrix(motion[:3, :3]).as_rotvec()
-        return np.concatenate([motion[:3, 3], turn]) / self.interval
+        # Seen from halfway: from either end, who turns while driving would also move sideways.
+        moved = Rotation.from_rotvec(-turn / 2).apply(motion[:3, 3])
+        return np.concatenate([moved, turn]) / self.interval
 
 
 def camera_covariance(view: View, scale: float) -> Matrix6:

@@ -50,7 +50,8 @@ class Parameters:
     The parameters of a node, declared from configuration dataclasses.
 
     A start value that the declaration refuses (wrong type, out of range) does not end the node:
-    it is remembered, and `read` raises it, so that the configure transition can give the reason.
+    it is remembered until another is set, and `read` raises it, so that the configure transition
+    can give the reason.
 
     :param node: whose parameters they are
     :param configs: dataclasses with settings (see `ttt3r_ros.settings`); names must be distinct
@@ -121,6 +122,8 @@ class Parameters:
                 declared.check(change.name, change.value)
             except ValueError as error:
                 return SetParametersResult(successful=False, reason=str(error))
+        for change in changes:
+            self._problems.pop(change.name, None)  # of the start value, which this one replaces
         return SetParametersResult(successful=True)
 
 

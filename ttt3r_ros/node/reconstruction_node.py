@@ -24,6 +24,7 @@ from ttt3r_ros.node.bond import create_bond
 from ttt3r_ros.node.clocks import steady_clock
 from ttt3r_ros.node.decoding import choose_decoder
 from ttt3r_ros.node.diagnostics import HealthCheck, Situation
+from ttt3r_ros.node.frames import frame_of_map_points
 from ttt3r_ros.node.managed_node import ManagedNode
 from ttt3r_ros.node.memory import SeldomTrim, give_back_memory, trim_heap, tune_allocator
 from ttt3r_ros.node.outputs import Outputs
@@ -340,7 +341,7 @@ class ReconstructionNode(ManagedNode):
         outputs, record = self._outputs, self._record
         if outputs is None or record is None or not outputs.wanted('map_points'):
             return
-        msg = record.map_message(self._config.frame_prefix + self._config.map_frame)
+        msg = record.map_message(frame_of_map_points(self._config))
         if msg is not None:
             outputs.send('map_points', msg)
             del msg

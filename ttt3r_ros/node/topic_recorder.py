@@ -19,7 +19,15 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rosbags.interfaces import Connection
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 from tf2_msgs.msg import TFMessage
@@ -33,6 +41,7 @@ from ttt3r_ros.node.start import start_ros
 from ttt3r_ros.settings import check_settings, setting
 
 _STORE = get_typestore(Stores.ROS2_HUMBLE)
+_FOR_EVER = QosTime(9223372036, 854775807)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +82,9 @@ class TopicRecorder(Node):
     def _record(self, name: str, kind: type[Any], qos: QoSProfile) -> str:
         topic = self.resolve_topic_name(name)
         kind_name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
-        connection = self._writer.add_connection(topic, kind_name, typestore=_STORE)
+        connection = self._writer.add_connection(
+            topic, kind_name, typestore=_STORE, offered_qos_profiles=[_offer(qos)]
+        )
         received = self._received.setdefault(name, [])
 
         def write(data: bytes) -> None:
@@ -99,6 +110,21 @@ def _qos(name: str) -> QoSProfile:
     latched = topic_qos(name).durability == DurabilityPolicy.TRANSIENT_LOCAL
     durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
     return QoSProfile(depth=100, durability=durability)
+
+
+def _offer(qos: QoSProfile) -> Qos:
+    """Return what a player of the bag is to offer: without it, no map would be latched."""
+    return Qos(
+        QosHistory.KEEP_LAST,
+        qos.depth,
+        QosReliability.RELIABLE,
+        QosDurability[qos.durability.name],
+        _FOR_EVER,
+        _FOR_EVER,
+        QosLiveliness.AUTOMATIC,
+        _FOR_EVER,
+        avoid_ros_namespace_conventions=False,
+    )
 
 
 def _stamp(data: bytes) -> int:
