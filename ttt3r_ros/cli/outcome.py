@@ -98,11 +98,14 @@ def write_outcome(folder: Path, name: str, frames: Iterable[Frame], outcome: Out
     if outcome.lost:
         lines.append(f'the camera was lost in {len(outcome.lost)} of {len(outcome.poses)} frames')
     T_first_map = inverse(poses[0])  # the picture is drawn as the first camera saw the world
+    true = accuracy.true_positions()
+    if true is not None:
+        true = true @ T_first_map[:3, :3].T + T_first_map[:3, 3]
     seen = SeenMap(
         transform_points(T_first_map, outcome.points),
         outcome.colors,
         T_first_map @ poses,
-        _move(T_first_map, accuracy.true_positions()),
+        true,
     )
     if columns:
         draw_summary(folder / 'summary.png', name, '\n'.join(lines), columns, seen)
@@ -130,14 +133,6 @@ def _compare_depth(
         return []
     confidence = outcome.confidences[stamp]
     return [ShownFrame(frame.index, frame.image(), depth, confidence, truth)]
-
-
-def _move(
-    transform: Transform, positions: NDArray[np.float64] | None
-) -> NDArray[np.float64] | None:
-    if positions is None:
-        return None
-    return np.asarray(positions @ transform[:3, :3].T + transform[:3, 3], dtype=np.float64)
 
 
 def _true_depth(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float32] | None:

@@ -8,7 +8,7 @@ pieces, so that a thousand frames fit into memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 import math
 
 import cv2
@@ -133,7 +133,7 @@ def depth_errors(
 def pool(errors: Sequence[DepthErrors]) -> DepthErrors:
     """Average sequences to a data set, weighted by valid pixels."""
     pixels = np.array([item.pixels for item in errors], dtype=np.float64)
-    values = np.array([_values(item) for item in errors])
+    values = np.array([astuple(item)[1:] for item in errors])
     return DepthErrors(int(pixels.sum()), *(pixels @ values / pixels.sum()).tolist())
 
 
@@ -227,18 +227,6 @@ def _least_absolute(
         scale, shift = np.linalg.solve(normal, right).tolist()
         line = (scale, shift)
     return best[1:]
-
-
-def _values(errors: DepthErrors) -> list[float]:
-    return [
-        errors.abs_rel,
-        errors.sq_rel,
-        errors.rmse,
-        errors.log_rmse,
-        errors.delta_1,
-        errors.delta_2,
-        errors.delta_3,
-    ]
 
 
 def _pieces(

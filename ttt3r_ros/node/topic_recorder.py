@@ -19,7 +19,6 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 from tf2_msgs.msg import TFMessage
@@ -80,13 +79,10 @@ class TopicRecorder(Node):
             now = time.monotonic_ns()
             stamp = _stamp(data) if name in TOPICS else 0
             received.append((stamp, now))
-            self._write(connection, data)
+            self._writer.write(connection, time.time_ns(), data)
 
         self.create_subscription(kind, topic, write, qos, raw=True)
         return topic
-
-    def _write(self, connection: Connection, data: bytes) -> None:
-        self._writer.write(connection, time.time_ns(), data)
 
     def _say_ready(self) -> None:
         if all(self.count_publishers(topic) for topic in self._outputs):
