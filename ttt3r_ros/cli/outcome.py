@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
-from ttt3r_ros.cli.accuracy import Accuracy
+from ttt3r_ros.cli.accuracy import Accuracy, true_depth
 from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.se3 import Transform, inverse, transform_points
 from ttt3r_ros.io import ros_messages
-from ttt3r_ros.io.frames import Frame
+from ttt3r_ros.io.frames import DepthImage, Frame
 from ttt3r_ros.io.writers import write_ply, write_tum
 
 _COLUMNS = 4  # frames in the picture
@@ -126,8 +126,9 @@ def _compare_depth(
     depth = outcome.depths.get(stamp)
     if depth is None:
         return []
-    truth = _true_depth(frame, depth.shape)
+    truth = true_depth(frame)
     if truth is not None:
+        truth = _as_seen(truth, depth.shape)
         accuracy.add_depth(depth, truth)
     if not show or stamp not in outcome.confidences:
         return []
@@ -135,11 +136,8 @@ def _compare_depth(
     return [ShownFrame(frame.index, frame.image(), depth, confidence, truth)]
 
 
-def _true_depth(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+def _as_seen(truth: DepthImage, shape: tuple[int, ...]) -> DepthImage:
     """Bring the true depth to the network's image, which is scaled and cut in the middle."""
-    truth = frame.depth()
-    if truth is None:
-        return None
     (height, width), (rows, columns) = truth.shape, shape
     scale = min(height / rows, width / columns)
     top, left = (height - rows * scale) / 2, (width - columns * scale) / 2
