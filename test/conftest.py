@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import util
 import os
 from pathlib import Path
+import sys
 from types import ModuleType
 
 import numpy as np
@@ -16,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / 'shared'
 
+sys.path.append(str(ROOT / 'tools'))  # scripts, which some tests import
 os.environ['TTT3R_TEXTURES'] = os.devnull  # scenes do not depend on what this user has cached
 
 
@@ -35,14 +36,10 @@ def shared() -> Path:
 @pytest.fixture(scope='session')
 def check_golden() -> ModuleType:
     """The script tools/check_golden.py as a module, its networks made once."""
-    path = ROOT / 'tools' / 'check_golden.py'
-    spec = util.spec_from_file_location('check_golden', path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.golden_network = cache(module.golden_network)
-    return module
+    import check_golden
+
+    check_golden.golden_network = cache(check_golden.golden_network)
+    return check_golden
 
 
 @pytest.fixture

@@ -31,11 +31,12 @@ TABLE = {
     'model': ({'devices', 'geometry'}, {'numpy', 'safetensors', 'torch'}),
     'tracking': ({'geometry'}, {'cv2', 'numpy', 'scipy'}),
     'preprocess': ({'geometry', 'model'}, {'PIL', 'cv2', 'numpy', 'torch'}),
+    'prepared': ({'geometry', 'model', 'preprocess', 'upright'}, {'numpy', 'torch'}),
     'reconstructor_config': ({'devices', 'model'}, set()),
     'reconstructor': (
         {
-            'devices', 'geometry', 'model', 'preprocess', 'reconstructor_config', 'seen',
-            'threads', 'tracking', 'upright', 'view', 'watch',
+            'devices', 'geometry', 'model', 'prepared', 'preprocess', 'reconstructor_config',
+            'seen', 'threads', 'tracking', 'upright', 'view', 'watch',
         },
         {'numpy', 'torch'},
     ),

@@ -5,11 +5,9 @@ import re
 import subprocess
 import sys
 
+import mutate
 import pytest
 from test_architecture import ROOT
-from test_set_up import load
-
-mutate = load('mutate')
 
 DOOR = """
 def open_door(key):

@@ -5,38 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny import TINY
 import torch
 
 from ttt3r_ros.devices import choose_device, choose_precision
 from ttt3r_ros.errors import ImageError, ReconstructionError
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.model.checkpoint import save_safetensors
-from ttt3r_ros.model.config import PRESETS, NetworkConfig
+from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.preprocess import to_tensor
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 from ttt3r_ros.tracking.pnp import PnpTracker
 
-TINY = NetworkConfig(
-    image_size=64,
-    encoder_width=32,
-    encoder_depth=1,
-    encoder_heads=2,
-    decoder_width=32,
-    decoder_depth=2,
-    decoder_heads=2,
-    state_heads=2,
-    state_tokens=10,
-    memory_slots=4,
-    dpt_widths=(8, 8, 8, 8),
-    dpt_features=8,
-    dpt_head_width=8,
-    points='pinhole',
-)
+PINHOLE = replace(TINY, points='pinhole')
 
 
-def build(config=TINY):
+def build(config=PINHOLE):
     torch.manual_seed(4)
     return Network(config).requires_grad_(False).eval()
 
@@ -229,7 +215,7 @@ def test_preparing_ahead_in_another_thread_changes_nothing(images):
 
 def test_the_world_head_is_loaded_only_when_wanted(images, tmp_path):
     path = tmp_path / 'w.safetensors'
-    save_safetensors(path, build().state_dict(), TINY)
+    save_safetensors(path, build().state_dict(), PINHOLE)
     plain = Reconstructor(ReconstructorConfig(weights=str(path)))
     assert plain.add(images[0], world=True).world_points is None
     config = ReconstructorConfig(weights=str(path), world_head=True)

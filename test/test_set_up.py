@@ -1,24 +1,12 @@
 """The set-up script: what it installs, and that it goes on where it was interrupted."""
 
-from importlib import util
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import build_overlay
 import pytest
-from test_architecture import ROOT
-
-
-def load(name):
-    spec = util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and annotations look there
-    spec.loader.exec_module(module)
-    return module
-
-
-set_up = load('set_up')
-build_overlay = load('build_overlay')
+import set_up
 
 
 @pytest.fixture

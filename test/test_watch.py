@@ -98,7 +98,7 @@ def test_memory_that_runs_out_is_one_of_our_errors(images, monkeypatch):
         raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes')
 
     with monkeypatch.context() as patch:
-        patch.setattr(reconstructor, '_calls', reconstructor._calls._replace(encode=fail))
+        patch.setattr(reconstructor._preparation, '_encode', fail)
         with pytest.raises(ReconstructionError, match='memory has run out'):
             reconstructor.add(images[0])
     assert reconstructor.add(images[0]).tracking.status == 'first'

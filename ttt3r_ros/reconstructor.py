@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import logging
 import time
 
@@ -15,7 +15,6 @@ from ttt3r_ros.errors import ReconstructionError
 from ttt3r_ros.geometry import se3
 from ttt3r_ros.geometry.camera import (
     FocalMemory,
-    ImageMapping,
     Intrinsics,
     depth_factor,
     focal_from_corner,
@@ -27,13 +26,14 @@ from ttt3r_ros.model.network import Network, Prediction, State
 from ttt3r_ros.model.ready import fast_calls, make_ready
 from ttt3r_ros.model.roll import load_roll_network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
-from ttt3r_ros.preprocess import check_camera, fit_image, to_tensor
+from ttt3r_ros.prepared import Preparation, Prepared
+from ttt3r_ros.preprocess import check_camera
 from ttt3r_ros.reconstructor_config import ReconstructorConfig
 from ttt3r_ros.seen import Seen
 from ttt3r_ros.threads import use_threads
 from ttt3r_ros.tracking.pnp import PnpTracker
 from ttt3r_ros.tracking.refine_depth import refine_depth
-from ttt3r_ros.upright import Gimbal, turn_back, turn_image, turning_axes
+from ttt3r_ros.upright import Gimbal, turn_back, turning_axes
 from ttt3r_ros.view import Durations, Tracking, View
 from ttt3r_ros.watch import ConfidenceWatch, shows_nothing
 
@@ -42,20 +42,6 @@ __all__ = ['SHIPPED_WEIGHTS', 'Prepared', 'Reconstructor', 'ReconstructorConfig'
 logger = logging.getLogger(__name__)
 
 _ROLL_WEIGHTS = SHIPPED_WEIGHTS.with_name('roll.safetensors')
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image with all that can be computed before its turn; from `Reconstructor.prepare`."""
-
-    image: NDArray[np.uint8]  # as it was given [H, W, 3]
-    small: NDArray[np.uint8]  # at the size of the network's points [h, w, 3]
-    mapping: ImageMapping  # from the one to the other
-    detailed: NDArray[np.uint8]  # as the network sees it; see `NetworkConfig.detail`
-    roll: float  # by which the image was turned before it was encoded, radians
-    encoded: Encoded | None  # None: its turn will do that
-    seconds: float  # that this took
-    ready: torch.cuda.Event | None = None  # on a GPU: when it is really there
 
 
 class Reconstructor:
@@ -91,9 +77,13 @@ class Reconstructor:
             graphs=self._config.cuda_graphs,
             traces=self._config.torchscript,
         )
-        # on a GPU images are encoded beside the decoding of others
-        cuda = self.device.type == 'cuda'
-        self._side = torch.cuda.Stream(self.device) if cuda else None  # type: ignore[no-untyped-call]
+        self._preparation = Preparation(
+            self.network.config,
+            self._calls.encode,
+            self.device,
+            self.dtype,
+            crop=self._config.fit == 'crop',
+        )
         small = network.config.motion_radius > 0
         source = self._config.pose_source
         if source == 'auto':
@@ -161,23 +151,9 @@ class Reconstructor:
         :raises ReconstructionError: it needs more memory than there is
         """
         with enough_memory(self.device):
-            began = time.perf_counter()
-            fitted = fit_image(image, self.network.config, crop=self._config.fit == 'crop')
             # a guess: whether the camera has rolled since, its turn will tell
             roll = self._gimbal.angle if self._gimbal else 0.0
-            frame = Prepared(image, *fitted, roll, None, 0.0)
-            if encode:
-                with torch.cuda.stream(self._side):  # where there is none, this is nothing
-                    encoded = self._encode(frame)
-                    ready = None if self._side is None else self._side.record_event()
-                frame = replace(frame, encoded=encoded, ready=ready)
-            return replace(frame, seconds=time.perf_counter() - began)
-
-    def _encode(self, frame: Prepared) -> Encoded:
-        turned, detail = frame.detailed, self.network.config.detail
-        if frame.roll:
-            turned = turn_image(frame.image, frame.mapping.enlarged(detail), frame.roll)
-        return self._calls.encode(to_tensor([turned], self.device, self.dtype))
+            return self._preparation.prepare(image, roll, encode=encode)
 
     @torch.inference_mode()
     def add(
@@ -225,14 +201,13 @@ class Reconstructor:
         self, frame: Prepared, camera: Intrinsics | None, *, update: bool, world: bool
     ) -> View:
         began = time.perf_counter()
-        self._await(frame)
         unseen = shows_nothing(frame.small)
         if self._gimbal:
             frame = self._turn(frame, self._gimbal, unseen=unseen)
         if not self._chunk_begun:
             self._chunk_roll = frame.roll
         before = self._state
-        encoded = self._encode(frame) if frame.encoded is None else frame.encoded
+        encoded = self._preparation.encoded(frame)
         prediction = self._decode(encoded, update=update, world=world)
         pinhole = self.network.config.points == 'pinhole'
         focal = (focal_from_corner if pinhole else focal_from_points)(prediction.points)
@@ -268,15 +243,6 @@ class Reconstructor:
         foreseen = self._last_pose[:3, :3] @ self._spin
         roll = gimbal.angle if unseen else gimbal.follow(frame.small, foreseen)
         return frame if roll == frame.roll else replace(frame, roll=roll, encoded=None)
-
-    def _await(self, frame: Prepared) -> None:
-        """Let the GPU, not the host, wait until an image is encoded."""
-        if frame.ready is None or frame.encoded is None:
-            return
-        stream = torch.cuda.current_stream(self.device)
-        stream.wait_event(frame.ready)
-        for tensor in (frame.encoded.tokens, frame.encoded.image, *frame.encoded.fine):
-            tensor.record_stream(stream)  # its memory is not to be used again before
 
     def _decode(self, encoded: Encoded, *, update: bool, world: bool) -> Prediction:
         outputs = {'world'} if world and self.network.config.world_head else set()

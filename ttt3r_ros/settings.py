@@ -14,8 +14,9 @@ from typing import Any, cast
 @dataclass(frozen=True)
 class Setting:
     """
-    What is known of one setting beside its type and default.
+    What is known of one setting.
 
+    :param default: its type is that of all values
     :param description: one sentence, with the unit
     :param ge: smallest value allowed
     :param le: largest value allowed
@@ -23,6 +24,7 @@ class Setting:
     :param runtime: whether it may change while the node is active
     """
 
+    default: Any
     description: str
     ge: float | None = None
     le: float | None = None
@@ -56,9 +58,8 @@ def setting(
     runtime: bool = False,
 ) -> Any:
     """Declare a dataclass field that is a setting (see `Setting`)."""
-    return field(
-        default=default, metadata={'setting': Setting(description, ge, le, choices, runtime)}
-    )
+    declared = Setting(default, description, ge, le, choices, runtime)
+    return field(default=default, metadata={'setting': declared})
 
 
 def settings_of(config: Any) -> dict[str, Setting]:
@@ -76,9 +77,8 @@ def check_settings(config: Any) -> None:
 
     :raises ValueError: naming the first setting that is wrong
     """
-    defaults = {item.name: item.default for item in fields(config)}
     for name, declared in settings_of(config).items():
-        value, expected = getattr(config, name), type(defaults[name])
+        value, expected = getattr(config, name), type(declared.default)
         is_number = expected is float and type(value) is int
         if not is_number and type(value) is not expected:
             raise ValueError(

@@ -1,8 +1,6 @@
 """What is measured is what is meant; how long it takes is no test."""
 
-from importlib import util
-from pathlib import Path
-
+import bench
 import pytest
 import torch
 
@@ -16,15 +14,6 @@ from ttt3r_ros.model.quantise import Int7Linear, Int8Linear
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture(scope='module')
-def bench():
-    path = Path(__file__).resolve().parents[2] / 'tools' / 'bench.py'
-    spec = util.spec_from_file_location('bench', path)
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope='module')
@@ -87,7 +76,7 @@ def test_the_share_is_operations_by_cost():
     assert described['per second'] == 2
 
 
-def test_only_the_asked_block_of_the_document_changes(bench, tmp_path):
+def test_only_the_asked_block_of_the_document_changes(tmp_path):
     page = tmp_path / 'page.md'
     block = '<!-- bench: {} -->\nold\n<!-- end -->\n'
     page.write_text('a\n' + block.format('small') + 'b\n' + block.format('full') + 'c\n')
@@ -97,7 +86,7 @@ def test_only_the_asked_block_of_the_document_changes(bench, tmp_path):
     assert '<!-- bench: full -->\n\nnew\n\n<!-- end -->\nc\n' in text
 
 
-def test_a_section_is_measured_and_shown(bench, tmp_path, monkeypatch, capsys):
+def test_a_section_is_measured_and_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         'sys.argv', ['bench.py', 'cameras', '--repeats', '1', '--inside', '--out', str(tmp_path)]
     )

@@ -1,6 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 import subprocess
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, Mock
 
 import numpy as np
 import pytest
@@ -76,6 +77,19 @@ def test_outcome_is_measured_against_the_ground_truth_and_drawn(tmp_path):
     assert 'AbsRel 0.000' in text
     assert np.loadtxt(tmp_path / 'trajectory.txt').shape == (5, 8)
     assert (tmp_path / 'points.ply').is_file()
+    assert (tmp_path / 'summary.png').is_file()
+
+
+def test_true_depth_that_cannot_be_read_costs_a_comparison_and_no_results(tmp_path, caplog):
+    frames = [frame(index, (24, 40)) for index in range(4)]
+    frames[1] = replace(frames[1], load_depth=Mock(side_effect=DatasetError('it is cut off')))
+    outcome = Outcome(
+        poses={item.nanoseconds: item.T_world_camera for item in frames},
+        depths={item.nanoseconds: np.full((12, 16), 2.0, np.float32) for item in frames},
+        confidences={item.nanoseconds: np.ones((12, 16), np.float32) for item in frames},
+    )
+    assert 'ATE 0.000 m' in '\n'.join(write_outcome(tmp_path, 'a test', frames, outcome))
+    assert 'frame 1 is not compared with its depth: it is cut off' in caplog.text
     assert (tmp_path / 'summary.png').is_file()
 
 

@@ -20,6 +20,7 @@ from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.io.bag_writer import write_bag
 from ttt3r_ros.io.sequence import open_sequence
 from ttt3r_ros.model.update_rules import UPDATE_RULES
+from ttt3r_ros.reconstructor import ReconstructorConfig
 
 
 @pytest.fixture
@@ -40,21 +41,20 @@ def walk(tmp_path) -> Path:
 
 
 @pytest.fixture
-def made(monkeypatch) -> list[dict]:
+def made(monkeypatch) -> list[ReconstructorConfig]:
     """Replace the network by a straight walk before a flat wall; tells what was asked for."""
-    asked: list[dict] = []
+    asked: list[ReconstructorConfig] = []
 
-    def methods(config, rules, sources, stretch):
-        asked.append({'rules': rules, 'sources': sources, 'stretch': stretch} | config)
+    def methods(configs):
+        asked.extend(configs)
         wall = np.full((6, 8), 1.0, np.float32)
         return [
             Method(
-                f'{rule}, {source}',
+                f'{config.update_rule}, {config.pose_source}',
                 partial(Baseline, 0.1, wall),
-                config | {'weights': 'fake', 'rule': rule, 'source': source},
+                vars(config) | {'weights': 'fake'},
             )
-            for rule in rules
-            for source in sources
+            for config in configs
         ]
 
     monkeypatch.setattr(evaluate, 'network_methods', methods)
@@ -85,7 +85,7 @@ def test_a_recording_is_measured_end_to_end(walk, made, tmp_path, capsys, task, 
     for name in (f'{task}-walk-curves.png', f'{task}-walk-{figure}-walk.png'):
         assert (out / name).is_file()
         assert f'({name})' in page
-    assert made[0]['stretch'] is (task == 'depth')
+    assert {config.fit for config in made} == {'stretch' if task == 'depth' else 'crop'}
 
 
 @pytest.mark.usefixtures('made')
@@ -105,7 +105,7 @@ def test_all_rules_can_be_compared_on_a_page_of_its_own(walk, made, tmp_path):
     out = tmp_path / 'out'
     assert run('pose', '--root', walk, '--out', out, '--update-rule', 'all', '--frames', '6,12',
                '--batch', '4', '--page', 'rules') == 0  # fmt: skip
-    assert made[0]['rules'] == list(UPDATE_RULES)
+    assert [config.update_rule for config in made] == list(UPDATE_RULES)
     page = (out / 'rules.md').read_text()
     assert all(f'| {rule}, auto |' in page for rule in UPDATE_RULES)
     assert '(rules-curves.png)' in page
@@ -117,7 +117,7 @@ def test_all_rules_can_be_compared_on_a_page_of_its_own(walk, made, tmp_path):
 
 def test_settings_of_the_reconstruction_reach_it(walk, made, tmp_path):
     run('pose', '--root', walk, '--out', tmp_path, '--reset-interval', '50', '--device', 'cpu')
-    assert (made[0]['reset_interval'], made[0]['device']) == (50, 'cpu')
+    assert (made[0].reset_interval, made[0].device) == (50, 'cpu')
 
 
 @pytest.mark.usefixtures('made')

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import fakes
 import numpy as np
 import pytest
+from tiny import TINY
 import torch
 
 from ttt3r_ros.errors import ReconstructionError
@@ -17,23 +19,18 @@ from ttt3r_ros.evaluation.datasets.registry import choose_frames
 from ttt3r_ros.evaluation.results import Method
 from ttt3r_ros.evaluation.scorers import PoseScorer
 from ttt3r_ros.geometry.camera import Intrinsics
-from ttt3r_ros.model.config import PRESETS, NetworkConfig
+from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
 from ttt3r_ros.reconstructor import Reconstructor, ReconstructorConfig
 
-TINY = NetworkConfig(
-    image_size=64, encoder_width=32, encoder_depth=1, encoder_heads=2, decoder_width=32,
-    decoder_depth=2, decoder_heads=2, state_heads=2, state_tokens=10, memory_slots=4,
-    dpt_widths=(8, 8, 8, 8), dpt_features=8, dpt_head_width=8, points='pinhole',
-)  # fmt: skip
 CAMERA = Intrinsics.centred(64, 48, 50.0)
 
 
 @pytest.fixture(scope='module')
 def network():
     torch.manual_seed(4)
-    return Network(TINY).requires_grad_(False).eval()
+    return Network(replace(TINY, points='pinhole')).requires_grad_(False).eval()
 
 
 def single(network, **settings) -> Reconstructor:

@@ -124,7 +124,7 @@ def test_alignments_of_a_sequence_undo_what_they_should():
 
 def test_unknown_and_far_depth_does_not_count():
     truth = np.array([[1.0, np.nan, 0.0, 80.0, 2.0]], np.float32)
-    sequence = DepthSequence(nearest=0.0, farthest=70.0)
+    sequence = DepthSequence(farthest=70.0)
     sequence.add(np.array([[1.0, 9.0, 9.0, 9.0, 2.0]], np.float32), truth)
     errors = sequence.errors('metric')
     assert (errors.pixels, errors.abs_rel) == (2, 0.0)

@@ -1,27 +1,12 @@
 import pytest
+from tiny import TINY
 import torch
 
 from ttt3r_ros.model import decoder
-from ttt3r_ros.model.config import PRESETS, NetworkConfig
+from ttt3r_ros.model.config import PRESETS
 from ttt3r_ros.model.decoder import attention_entropy, logit_map, mean_logit
 from ttt3r_ros.model.network import Network
 from ttt3r_ros.model.update_rules import UPDATE_RULES
-
-TINY = NetworkConfig(
-    image_size=64,
-    encoder_width=32,
-    encoder_depth=1,
-    encoder_heads=2,
-    decoder_width=32,
-    decoder_depth=2,
-    decoder_heads=2,
-    state_heads=2,
-    state_tokens=10,
-    memory_slots=4,
-    dpt_widths=(8, 8, 8, 8),
-    dpt_features=8,
-    dpt_head_width=8,
-)
 
 
 @pytest.fixture(scope='module')

@@ -12,6 +12,12 @@ def test_rising_stamps_are_accepted_and_duplicates_and_small_steps_back_are_not(
     ]  # fmt: skip
 
 
+def test_a_duplicate_is_no_jump_even_where_every_step_back_is_one():
+    monitor = StampMonitor(0.0)
+    stamps = [10 * SECOND, 10 * SECOND, 10 * SECOND - 1]
+    assert [monitor.judge(stamp).value for stamp in stamps] == ['accept', 'drop', 'jump']
+
+
 def test_a_stamp_that_is_left_empty_is_no_jump_but_simulated_time_may_begin_anew():
     monitor = StampMonitor(1.0)
     verdicts = [monitor.judge(stamp) for stamp in (0, 10 * SECOND, 0, 11 * SECOND)]

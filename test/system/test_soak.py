@@ -9,11 +9,10 @@ import time
 
 from node_processes import START, Domain
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
+import soak
 from soak import Outcome, Soak, walk
 
-TOOLS = sys.path[0]
+TOOLS = str(Path(soak.__file__).parent)
 MINUTES = 3.0
 WARM = 60.0  # seconds
 # Without the walk, which takes long to make.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.evaluation.depth import DepthErrors, depth_errors, pool
 from ttt3r_ros.evaluation.trajectories import Similarity, absolute_trajectory_error, umeyama
 from ttt3r_ros.geometry.se3 import Transform
+from ttt3r_ros.io.frames import DepthImage, Frame
 
+_logger = logging.getLogger(__name__)
 _LEAST_POSES = 3  # fewer are aligned exactly, whatever they are
 
 
@@ -84,3 +89,12 @@ class Accuracy:
             if truth is not None
         ]
         return tuple(np.array(pairs).reshape(-1, 2, 4, 4).swapaxes(0, 1))  # type: ignore[return-value]
+
+
+def true_depth(frame: Frame) -> DepthImage | None:
+    """Return the true depth, unless there is none or it cannot be read."""
+    try:
+        return frame.depth()
+    except DatasetError as error:
+        _logger.warning('frame %d is not compared with its depth: %s', frame.index, error)
+        return None

@@ -159,19 +159,20 @@ def _methods(arguments: argparse.Namespace) -> list[Method]:
     rules, sources = arguments.update_rule, arguments.pose_source
     if rules == ['all']:
         rules = list(UPDATE_RULES)
+    fit = 'stretch' if arguments.task == 'depth' else 'crop'  # the depth protocol crops nothing
     configs = [
-        settings_from(arguments, ReconstructorConfig, update_rule=rule, pose_source=source)
+        settings_from(
+            arguments, ReconstructorConfig, update_rule=rule, pose_source=source, fit=fit
+        )
         for rule in rules
         for source in sources
     ]
-    config = configs[0]
-    fixed = {name: getattr(config, name) for name in vars(config) if name not in _CHOSEN_HERE}
     try:
-        found = network_methods(fixed, rules, sources, arguments.task == 'depth')
+        found = network_methods(configs)
     except ValueError as error:
         raise Ttt3rError(str(error)) from error
     # Times depend on the number of threads, errors hardly.
-    device = _device(config.device, threads=arguments.task == 'efficiency')
+    device = _device(configs[0].device, threads=arguments.task == 'efficiency')
     here = [replace(method, settings=method.settings | {'on': device}) for method in found]
     return here + baseline_methods(arguments.task)
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ttt3r_ros.cli.usage import whole_number
 from ttt3r_ros.errors import DatasetError
-from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame, FrameList, Sequence
-from ttt3r_ros.io.images import FRAME_RATE
+from ttt3r_ros.io.frames import FrameList, Sequence
 from ttt3r_ros.io.sequence import open_sequence, refuse_topics
 
 SYNTHETIC = 'synthetic:'
@@ -86,31 +81,11 @@ def synthetic_sequence(text: str) -> FrameList:
     if not seed.isdecimal() or (frames and not frames.isdecimal()) or frames == '0':
         raise DatasetError(f'{text!r} is not of the form {SYNTHETIC}SEED[:FRAMES]')
     # Here, for its compiled renderer takes seconds to load and most commands need none.
+    from ttt3r_ros.evaluation.datasets.synthetic import as_recording
     from ttt3r_ros.synthetic.sequence import render_sequence
     from ttt3r_ros.synthetic.settings import held_out_seed
 
     made = render_sequence(
         held_out_seed(int(seed)), int(frames or _SYNTHETIC_FRAMES), *_SYNTHETIC_SIZE
     )
-    return FrameList(
-        f'synthetic {seed}',
-        [
-            Frame(
-                index,
-                index / FRAME_RATE,
-                partial(_copy, made.rgb[index]),
-                made.T_world_camera[index],
-                partial(_valid, made.depth[index]),
-            )
-            for index in range(len(made.rgb))
-        ],
-        intrinsics=made.intrinsics,
-    )
-
-
-def _copy(image: NDArray[np.uint8]) -> ColorImage:
-    return image.copy()
-
-
-def _valid(depth: NDArray[np.float32]) -> DepthImage:
-    return np.where(depth > 0, depth, np.float32(np.nan))
+    return as_recording(f'synthetic {seed}', made)

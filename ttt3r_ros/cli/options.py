@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from dataclasses import fields
 from typing import Any, TypeVar
 
 from ttt3r_ros.cli.usage import UsageError
@@ -25,11 +24,10 @@ def add_settings(
     :param without: names of settings that get no option
     """
     group = parser.add_argument_group(title)
-    defaults = {item.name: item.default for item in fields(config)}
     for name, declared in settings_of(config).items():
         if name in without:
             continue
-        default = defaults[name]
+        default = declared.default
         shown = '' if default == '' else f' (default: {default})'
         options: dict[str, Any] = {
             'default': default,

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
-from ttt3r_ros.cli.accuracy import Accuracy
+from ttt3r_ros.cli.accuracy import Accuracy, true_depth
 from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.se3 import Transform, inverse, transform_points
 from ttt3r_ros.io import ros_messages
-from ttt3r_ros.io.frames import Frame
+from ttt3r_ros.io.frames import DepthImage, Frame
 from ttt3r_ros.io.writers import write_ply, write_tum
 
 _COLUMNS = 4  # frames in the picture
@@ -98,11 +98,14 @@ def write_outcome(folder: Path, name: str, frames: Iterable[Frame], outcome: Out
     if outcome.lost:
         lines.append(f'the camera was lost in {len(outcome.lost)} of {len(outcome.poses)} frames')
     T_first_map = inverse(poses[0])  # the picture is drawn as the first camera saw the world
+    true = accuracy.true_positions()
+    if true is not None:
+        true = true @ T_first_map[:3, :3].T + T_first_map[:3, 3]
     seen = SeenMap(
         transform_points(T_first_map, outcome.points),
         outcome.colors,
         T_first_map @ poses,
-        _move(T_first_map, accuracy.true_positions()),
+        true,
     )
     if columns:
         draw_summary(folder / 'summary.png', name, '\n'.join(lines), columns, seen)
@@ -123,8 +126,9 @@ def _compare_depth(
     depth = outcome.depths.get(stamp)
     if depth is None:
         return []
-    truth = _true_depth(frame, depth.shape)
+    truth = true_depth(frame)
     if truth is not None:
+        truth = _as_seen(truth, depth.shape)
         accuracy.add_depth(depth, truth)
     if not show or stamp not in outcome.confidences:
         return []
@@ -132,19 +136,8 @@ def _compare_depth(
     return [ShownFrame(frame.index, frame.image(), depth, confidence, truth)]
 
 
-def _move(
-    transform: Transform, positions: NDArray[np.float64] | None
-) -> NDArray[np.float64] | None:
-    if positions is None:
-        return None
-    return np.asarray(positions @ transform[:3, :3].T + transform[:3, 3], dtype=np.float64)
-
-
-def _true_depth(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+def _as_seen(truth: DepthImage, shape: tuple[int, ...]) -> DepthImage:
     """Bring the true depth to the network's image, which is scaled and cut in the middle."""
-    truth = frame.depth()
-    if truth is None:
-        return None
     (height, width), (rows, columns) = truth.shape, shape
     scale = min(height / rows, width / columns)
     top, left = (height - rows * scale) / 2, (width - columns * scale) / 2

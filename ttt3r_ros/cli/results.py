@@ -10,13 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ttt3r_ros.cli.accuracy import Accuracy
+from ttt3r_ros.cli.accuracy import Accuracy, true_depth
 from ttt3r_ros.cli.folders import make_depth_folder, make_results_folder
 from ttt3r_ros.cli.picture import SeenMap, ShownFrame, draw_summary
-from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.geometry.camera import ImageMapping, Intrinsics
 from ttt3r_ros.geometry.se3 import Transform, transform_points
-from ttt3r_ros.io.frames import ColorImage, DepthImage, Frame
+from ttt3r_ros.io.frames import ColorImage, Frame
 from ttt3r_ros.io.writers import (
     median_camera,
     write_depth_png,
@@ -119,7 +118,7 @@ class Results:
         depth = to_input_size(view.depth, view.mapping)
         kept_depth = np.where(to_input_size(kept, view.mapping) == 1.0, depth, np.nan)
         write_depth_png(self._depth / f'{frame.index:06d}.png', kept_depth)
-        truth = _true_depth(frame)
+        truth = true_depth(frame)
         if truth is not None and truth.shape == depth.shape:
             # A quarter of the pixels tells as much and costs a quarter of the time.
             self._accuracy.add_depth(depth[::2, ::2], truth[::2, ::2])
@@ -177,15 +176,6 @@ class Results:
             return 'images of several sizes'
         camera = median_camera(self._cameras)
         return f'focal length {camera.fx:.0f} px for {camera.width}x{camera.height}'
-
-
-def _true_depth(frame: Frame) -> DepthImage | None:
-    """Return the true depth, unless there is none or it cannot be read."""
-    try:
-        return frame.depth()
-    except DatasetError as error:
-        _logger.warning('frame %d is not compared with its depth: %s', frame.index, error)
-        return None
 
 
 def to_input_size(values: NDArray[np.generic], mapping: ImageMapping) -> NDArray[np.float32]:

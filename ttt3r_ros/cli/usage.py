@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from functools import partial
 import math
 from pathlib import Path
+from typing import TypeVar
 
 from ttt3r_ros.errors import Ttt3rError
 from ttt3r_ros.files import user_path
+
+Number = TypeVar('Number', int, float)
 
 INCOMPLETE = 3  # exit status: the results are there, but not of everything
 
@@ -19,30 +23,12 @@ class UsageError(Ttt3rError):
 
 def whole_number(least: int, most: float = math.inf) -> Callable[[str], int]:
     """Make an argument's type: a whole number within limits."""
-
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise ArgumentTypeError(f'{text!r} is no whole number') from None
-        _check(number, least, most)
-        return number
-
-    return read
+    return partial(_read, int, 'whole number', least, most)
 
 
 def real_number(least: float, most: float) -> Callable[[str], float]:
     """Make an argument's type: a number within limits."""
-
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            raise ArgumentTypeError(f'{text!r} is no number') from None
-        _check(number, least, most)
-        return number
-
-    return read
+    return partial(_read, float, 'number', least, most)
 
 
 def file_path(text: str) -> Path:
@@ -66,8 +52,15 @@ def image_size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _check(number: float, least: float, most: float) -> None:
+def _read(
+    kind: Callable[[str], Number], what: str, least: float, most: float, text: str
+) -> Number:
+    try:
+        number = kind(text)
+    except ValueError:
+        raise ArgumentTypeError(f'{text!r} is no {what}') from None
     if not number >= least:
         raise ArgumentTypeError(f'{number} is not at least {least:g}')
     if number > most:
         raise ArgumentTypeError(f'{number} is not at most {most:g}')
+    return number

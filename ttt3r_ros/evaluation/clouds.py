@@ -19,6 +19,9 @@ from ttt3r_ros.evaluation.trajectories import Similarity, umeyama
 Points = NDArray[np.float64]
 _NEIGHBOURS = 30  # for normals, as Open3D's default
 _PIECE = 1 << 16
+_QUERIES = 100_000  # points of a cloud that are measured from
+_ITERATIONS = 30  # of ICP, at most
+_TOLERANCE = 1e-6  # of share and root mean square of its pairs, at which it stops
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,16 @@ class CloudErrors:
     normal_consistency: float
 
 
-def subsample(points: NDArray[np.floating], count: int, seed: int = 0) -> Points:
+def subsample(points: NDArray[np.floating], count: int) -> Points:
     """Draw at most `count` points without replacement, always the same ones [≤ count, 3]."""
     if len(points) > count:
-        chosen = np.random.default_rng(seed).choice(len(points), count, replace=False)
+        chosen = np.random.default_rng(0).choice(len(points), count, replace=False)
         points = points[np.sort(chosen)]
     return points.astype(np.float64)
 
 
 def compare_clouds(
-    estimate: NDArray[np.floating], truth: NDArray[np.floating], queries: int = 100_000
+    estimate: NDArray[np.floating], truth: NDArray[np.floating], queries: int = _QUERIES
 ) -> CloudErrors:
     """
     Measure two clouds against each other, where they are.
@@ -109,12 +112,7 @@ def median_alignment(estimate: NDArray[np.floating], truth: NDArray[np.floating]
 
 
 def icp(
-    source: NDArray[np.floating],
-    target: NDArray[np.floating],
-    distance: float = 0.1,
-    iterations: int = 30,
-    tolerance: float = 1e-6,
-    queries: int = 100_000,
+    source: NDArray[np.floating], target: NDArray[np.floating], distance: float = 0.1
 ) -> Similarity:
     """
     Refine a rigid alignment by point-to-point ICP (Besl and McKay 1992; Open3D's criteria).
@@ -122,15 +120,12 @@ def icp(
     :param source: metres [N, 3]
     :param target: metres [M, 3]
     :param distance: pairs farther apart are left out, in metres
-    :param iterations: at most
-    :param tolerance: stop when the share of pairs and their root mean square change less
-    :param queries: points of the source to use
     :return: from source to target, with scale 1
     """
-    tree, points = _tree(target), subsample(source, queries)
+    tree, points = _tree(target), subsample(source, _QUERIES)
     found = Similarity(1.0, np.eye(3), np.zeros(3))
     before = np.array([np.inf, np.inf])
-    for _ in range(iterations):
+    for _ in range(_ITERATIONS):
         moved = found.apply(points)
         gap, index = tree.query(moved, distance_upper_bound=distance)
         paired = np.isfinite(gap)
@@ -138,7 +133,7 @@ def icp(
             break
         found = umeyama(points[paired], tree.data[index[paired]], with_scale=False)
         now = np.array([paired.mean(), np.sqrt(np.mean(gap[paired] ** 2))])
-        if np.all(np.abs(now - before) < tolerance):
+        if np.all(np.abs(now - before) < _TOLERANCE):
             break
         before = now
     return found

@@ -8,7 +8,7 @@ pieces, so that a thousand frames fit into memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 import math
 
 import cv2
@@ -20,7 +20,10 @@ from ttt3r_ros.errors import DatasetError, ReconstructionError
 Float32 = NDArray[np.float32]
 ALIGNMENTS = ('metric', 'scale', 'scale_shift', 'median')
 _PIECE = 1 << 21
-_PART = 1 << 18  # pixels used by most rounds of the fit of scale and shift
+_SCALE_ROUNDS = 10  # of reweighting, in the fit of a scale
+_ROUNDS = 60  # in that of scale and shift, on an evenly spread part of the pixels,
+_PART = 1 << 18  # of about so many,
+_FINAL_ROUNDS = 6  # and on all of them
 _EPSILON = 1e-8  # of the reweighting, in metres
 _CONSTANT = 1e-5  # relative range up to which a prediction is constant but for rounding
 _SMALLEST = 1e-5  # metres; a shift may push predictions below zero, where ratios make no sense
@@ -48,7 +51,7 @@ def resize_depth(depth: NDArray[np.floating], width: int, height: int) -> Float3
     return np.asarray(resized, dtype=np.float32)
 
 
-def fit_scale(prediction: Float32, truth: Float32, rounds: int = 10) -> float:
+def fit_scale(prediction: Float32, truth: Float32) -> float:
     """
     Find the scale of least absolute error by reweighted least squares.
 
@@ -56,11 +59,10 @@ def fit_scale(prediction: Float32, truth: Float32, rounds: int = 10) -> float:
 
     :param prediction: p, metres [N]
     :param truth: g, metres [N]
-    :param rounds: of reweighting
     :return: s
     """
     scale = float(np.mean(truth, dtype=np.float64) / np.mean(prediction, dtype=np.float64))
-    for _ in range(rounds):
+    for _ in range(_SCALE_ROUNDS):
         dot = square = 0.0
         for p, g in _pieces(prediction, truth):
             weighted = p / (np.abs(scale * p - g) + _EPSILON)
@@ -70,25 +72,19 @@ def fit_scale(prediction: Float32, truth: Float32, rounds: int = 10) -> float:
     return scale
 
 
-def fit_scale_shift(
-    prediction: Float32, truth: Float32, rounds: int = 60, final_rounds: int = 6
-) -> tuple[float, float]:
+def fit_scale_shift(prediction: Float32, truth: Float32) -> tuple[float, float]:
     """
     Find s and t that minimise Σ |s p + t − g|, by reweighted least squares.
 
-    Most rounds use an evenly spread part of the pixels, the final ones use all.
-
     :param prediction: p, metres [N]
     :param truth: g, metres [N]
-    :param rounds: on the part
-    :param final_rounds: on all
     :return: (s, t); where the prediction is constant s is 1 and t the median of g − p
     """
     if np.ptp(prediction) <= _CONSTANT * np.abs(prediction).max():
         return 1.0, float(np.median(truth - prediction))
     step = -(-len(truth) // _PART)
-    part = _least_absolute(prediction[::step], truth[::step], None, rounds)
-    return _least_absolute(prediction, truth, part, final_rounds)
+    part = _least_absolute(prediction[::step], truth[::step], None, _ROUNDS)
+    return _least_absolute(prediction, truth, part, _FINAL_ROUNDS)
 
 
 def depth_errors(
@@ -133,7 +129,7 @@ def depth_errors(
 def pool(errors: Sequence[DepthErrors]) -> DepthErrors:
     """Average sequences to a data set, weighted by valid pixels."""
     pixels = np.array([item.pixels for item in errors], dtype=np.float64)
-    values = np.array([_values(item) for item in errors])
+    values = np.array([astuple(item)[1:] for item in errors])
     return DepthErrors(int(pixels.sum()), *(pixels @ values / pixels.sum()).tolist())
 
 
@@ -141,20 +137,13 @@ class DepthSequence:
     """
     The valid pixels of one sequence, gathered frame by frame.
 
-    :param nearest: ground truth counts where it is above, in metres
-    :param farthest: and below, in metres
+    :param farthest: ground truth counts where it is above 0 and below this, in metres
     :param clip: aligned predictions are clipped there, in metres
     :param step: only every so manieth row and column of the truth counts
     """
 
-    def __init__(
-        self,
-        nearest: float = 0.0,
-        farthest: float = math.inf,
-        clip: float = math.inf,
-        step: int = 1,
-    ) -> None:
-        self._limits, self._clip = (nearest, farthest), clip
+    def __init__(self, farthest: float = math.inf, clip: float = math.inf, step: int = 1) -> None:
+        self._farthest, self._clip = farthest, clip
         self._some = (slice(None, None, step), slice(None, None, step))
         self._predictions: list[Float32] = []
         self._truths: list[Float32] = []
@@ -170,10 +159,9 @@ class DepthSequence:
         if not np.isfinite(prediction).all():
             raise ReconstructionError(f'depth of frame {len(self._truths)} is not finite')
         height, width = truth.shape
-        nearest, farthest = self._limits
         # the prediction to the whole size first: else it would lie beside the pixels that count
         resized, truth = resize_depth(prediction, width, height)[self._some], truth[self._some]
-        valid = (truth > nearest) & (truth < farthest)  # false for NaN
+        valid = (truth > 0.0) & (truth < self._farthest)  # false for NaN
         self._predictions.append(resized[valid])
         self._truths.append(truth[valid].astype(np.float32))
 
@@ -227,18 +215,6 @@ def _least_absolute(
         scale, shift = np.linalg.solve(normal, right).tolist()
         line = (scale, shift)
     return best[1:]
-
-
-def _values(errors: DepthErrors) -> list[float]:
-    return [
-        errors.abs_rel,
-        errors.sq_rel,
-        errors.rmse,
-        errors.log_rmse,
-        errors.delta_1,
-        errors.delta_2,
-        errors.delta_3,
-    ]
 
 
 def _pieces(

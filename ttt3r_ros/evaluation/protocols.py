@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from ttt3r_ros.errors import DatasetError
 from ttt3r_ros.evaluation.baselines import Baseline, constant_map, training_mean_map
@@ -71,37 +71,30 @@ def make_benchmark(
     )
 
 
-def network_methods(
-    config: dict[str, Any], rules: list[str], sources: list[str], stretch: bool
-) -> list[Method]:
+def network_methods(configs: list[ReconstructorConfig]) -> list[Method]:
     """
-    Make the methods to compare: every update rule with every source of poses.
+    Make the methods to compare, named by update rule and source of poses.
 
-    :param config: other settings of `ReconstructorConfig`
-    :param rules: update rules
-    :param sources: sources of poses
-    :param stretch: stretch images to whole patches, as the depth protocol does, not crop them
-    :raises ValueError: if a setting is wrong
+    :param configs: that differ in these two only
+    :raises ValueError: a device or precision that this machine does not have
     :raises CheckpointError: if the weights cannot be loaded
     """
-    fixed = config | {'fit': 'stretch' if stretch else 'crop'}
-    configs = [
-        ReconstructorConfig(**(fixed | {'update_rule': rule, 'pose_source': source}))
-        for rule in rules
-        for source in sources
-    ]
     weights = Path(configs[0].weights or SHIPPED_WEIGHTS)
     label = weights_label(weights)
     network = Reconstructor(configs[0]).network  # loaded once for all
-    return [
-        Method(
-            f'{c.update_rule}, {c.pose_source}',
-            partial(Reconstructor, c, network),
-            fixed | {'rule': c.update_rule, 'source': c.pose_source, 'weights': label},
-            create_batch=_batches(c, network),
+    methods = []
+    for config in configs:
+        settings = asdict(config) | {'weights': label}
+        rule, source = settings.pop('update_rule'), settings.pop('pose_source')
+        methods.append(
+            Method(
+                f'{rule}, {source}',
+                partial(Reconstructor, config, network),
+                settings | {'rule': rule, 'source': source},
+                create_batch=_batches(config, network),
+            )
         )
-        for c in configs
-    ]
+    return methods
 
 
 def _batches(

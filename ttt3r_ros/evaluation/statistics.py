@@ -16,7 +16,6 @@ class Summary:
 
     mean: float
     low: float  # first quartile
-    median: float
     high: float  # third quartile
     count: int  # recordings
 
@@ -38,8 +37,8 @@ def summarise(results: Sequence[Result], method: str, frames: int, value: str) -
     if not len(numbers):
         return None
     weights = np.array([values['pixels'] if '/' in value else 1.0 for values in found])
-    low, median, high = np.percentile(numbers, [25, 50, 75]).tolist()
-    return Summary(float(np.average(numbers, weights=weights)), low, median, high, len(numbers))
+    low, high = np.percentile(numbers, [25, 75]).tolist()
+    return Summary(float(np.average(numbers, weights=weights)), low, high, len(numbers))
 
 
 def methods_of(results: Sequence[Result]) -> list[str]:

@@ -20,6 +20,7 @@ from torch import Tensor
 _SHORTEST, _LONGEST = 0.05, 100.0  # focal length of a camera, parts of the longer side
 _FARTHEST = 10.0  # principal point from the image, of a window of a larger one; in these parts
 _FOCAL_FRAMES = 60  # over which a focal length is smoothed
+_WEISZFELD = 10  # iterations that find a focal length
 _DEPTH_BY_FOCAL = 0.6  # power of the focal length with which the small network's depth grows
 
 
@@ -229,12 +230,11 @@ def focal_from_corner(points: Tensor) -> Tensor:
     return corner[:, 2] / corner[:, 0] * (-(points.shape[2] - 1) / 2)
 
 
-def focal_from_points(points: Tensor, iterations: int = 10) -> Tensor:
+def focal_from_points(points: Tensor) -> Tensor:
     """
     Find the focal length that best explains a pointmap, by Weiszfeld's iterations (DUSt3R, 3.3).
 
     :param points: camera-frame points, principal point in the middle of the image [B, H, W, 3]
-    :param iterations: of the reweighted least squares
     :return: focal length in pixels [B]
     """
     batch, height, width, _ = points.shape
@@ -244,7 +244,7 @@ def focal_from_points(points: Tensor, iterations: int = 10) -> Tensor:
     rays = (points[..., :2] / points[..., 2:]).nan_to_num(0.0, 0.0, 0.0).reshape(batch, -1, 2)
     dot, square = (rays * pixels).sum(-1), (rays * rays).sum(-1)
     focal = dot.sum(-1) / square.sum(-1)
-    for _ in range(iterations):
+    for _ in range(_WEISZFELD):
         distance = (pixels - focal[:, None, None] * rays).norm(dim=-1)
         weight = distance.clamp(min=1e-8).reciprocal()
         focal = (weight * dot).sum(-1) / (weight * square).sum(-1)

@@ -20,8 +20,6 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 FACTORS = (1, 2, 4)
 """By which the levels of a pyramid are smaller than the image."""
-SIDE = 4
-"""Sides of an image must be multiples of this."""
 _STEPS = (3, 2, 2)  # at each level; the coarsest comes first
 _PRIOR = 500.0  # weight of not moving on, of radians
 _NOISE = 0.15  # difference of grey, in [-1, 1], at which a pixel counts half
@@ -52,7 +50,7 @@ def pyramid(image: Tensor) -> tuple[Tensor, ...]:
     """
     Make what is compared: grey, without its local mean, smoothed, in three sizes.
 
-    :param image: in [-1, 1] [B, 3, H, W]
+    :param image: in [-1, 1]; sides are multiples of 4 [B, 3, H, W]
     :return: the finest first [B, 1, H / f, W / f]
     """
     grey, kernel = image.float().mean(1, keepdim=True), _constants(image.device).kernel

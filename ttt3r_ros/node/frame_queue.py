@@ -23,15 +23,6 @@ class FrameQueue(Generic[Item]):
         self._condition = threading.Condition()
         self._closed = False
         self._held = False
-        self._dropped = 0
-
-    @property
-    def dropped(self) -> int:
-        """How many items have been dropped so far."""
-        return self._dropped
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     def put(self, item: Item) -> bool:
         """
@@ -41,8 +32,6 @@ class FrameQueue(Generic[Item]):
         """
         with self._condition:
             full = len(self._items) >= max(1, self._capacity)
-            if full:
-                self._dropped += 1
             if full and self._capacity == 0:
                 self._items.clear()
             if not full or self._capacity == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -24,7 +23,7 @@ _NO_LIMIT = 1e308  # ranges of ROS need both ends
 _NO_INTEGER_LIMIT = 2**31 - 1
 
 
-def describe(declared: Setting, default: object) -> ParameterDescriptor:
+def describe(declared: Setting) -> ParameterDescriptor:
     """Build the descriptor of one parameter: description, range, choices, read-only flag."""
     descriptor = ParameterDescriptor(
         description=declared.description, read_only=not declared.runtime
@@ -33,7 +32,7 @@ def describe(declared: Setting, default: object) -> ParameterDescriptor:
         descriptor.additional_constraints = f'One of: {", ".join(declared.choices)}.'
     if declared.ge is None and declared.le is None:
         return descriptor
-    if isinstance(default, float):
+    if isinstance(declared.default, float):
         low = -_NO_LIMIT if declared.ge is None else float(declared.ge)
         high = _NO_LIMIT if declared.le is None else float(declared.le)
         limits = FloatingPointRange(from_value=low, to_value=high, step=0.0)
@@ -62,14 +61,13 @@ class Parameters:
         self._settings: dict[str, Setting] = {}
         self._problems: dict[str, str] = {}
         for config in configs:
-            defaults = {item.name: item.default for item in fields(config)}
             for name, declared in settings_of(config).items():
                 assert name not in self._settings, f'{name} is a setting of two configurations'
                 self._settings[name] = declared
-                self._declare(name, declared, defaults[name])
+                self._declare(name, declared)
 
-    def _declare(self, name: str, declared: Setting, default: Any) -> None:
-        descriptor = describe(declared, default)
+    def _declare(self, name: str, declared: Setting) -> None:
+        default, descriptor = declared.default, describe(declared)
         try:
             self._node.declare_parameter(name, default, descriptor)
         except InvalidParameterTypeException as error:
@@ -125,47 +123,3 @@ class Parameters:
         for change in changes:
             self._problems.pop(change.name, None)  # of the start value, which this one replaces
         return SetParametersResult(successful=True)
-
-
-def default_yaml(configs: Iterable[type[Any]]) -> str:
-    """Write the parameter file that holds every default, each with its description."""
-    lines = ['/**:', '  ros__parameters:']
-    for config in configs:
-        for item in fields(config):
-            declared: Setting | None = item.metadata.get('setting')
-            if declared is None:
-                continue
-            lines += ['', f'    # {_explain(declared)}']
-            lines.append(f'    {item.name}: {_yaml_value(item.default)}')
-    return '\n'.join(lines) + '\n'
-
-
-def default_markdown(configs: Iterable[type[Any]]) -> str:
-    """Write the table of parameters for the documentation."""
-    lines = ['| parameter | default | at run time | meaning |', '|---|---|---|---|']
-    for config in configs:
-        for item in fields(config):
-            declared: Setting | None = item.metadata.get('setting')
-            if declared is None:
-                continue
-            runtime = 'yes' if declared.runtime else ''
-            value = _yaml_value(item.default)
-            lines.append(f'| `{item.name}` | `{value}` | {runtime} | {_explain(declared)} |')
-    return '\n'.join(lines) + '\n'
-
-
-def _explain(declared: Setting) -> str:
-    limits = []
-    if declared.choices is not None:
-        limits.append(', '.join(choice or 'empty' for choice in declared.choices))
-    if declared.ge is not None:
-        limits.append(f'at least {declared.ge:g}')
-    if declared.le is not None:
-        limits.append(f'at most {declared.le:g}')
-    return declared.description + (f' [{"; ".join(limits)}]' if limits else '')
-
-
-def _yaml_value(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value)

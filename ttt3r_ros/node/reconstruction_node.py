@@ -194,7 +194,7 @@ class ReconstructionNode(ManagedNode):
         try:
             self._start()
         except Exception as error:  # noqa: BLE001 - rclpy would hide it
-            self._stop(timeout=None)
+            self.stop()
             super().on_deactivate(state)
             return self._refuse('activated', error)
         return Result.SUCCESS
@@ -220,7 +220,7 @@ class ReconstructionNode(ManagedNode):
 
     def on_deactivate(self, state: LifecycleState) -> Result:
         """Stop; the state of the reconstruction is kept."""
-        self._stop(timeout=None)
+        self.stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> Result:
@@ -230,31 +230,27 @@ class ReconstructionNode(ManagedNode):
 
     def on_shutdown(self, state: LifecycleState) -> Result:
         """Stop and free everything."""
-        self._stop(timeout=None)
+        self.stop()
         self._release()
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> Result:
         """Go back to the state before configuring."""
-        self._stop(timeout=None)
+        self.stop()
         self._release()
         return super().on_error(state)
 
-    def stop(self, timeout: float) -> bool:
-        """
-        Stop to work, for the end of the process.
-
-        :param timeout: seconds to wait for the frame that is being computed
-        :return: whether it came to its end
-        """
-        return self._stop(timeout)
-
     def destroy_node(self) -> None:
         """Stop to work, if a program that holds the node has not asked for it, and free all."""
-        self._stop(timeout=None)
+        self.stop()
         super().destroy_node()
 
-    def _stop(self, timeout: float | None) -> bool:
+    def stop(self, timeout: float | None = None) -> None:
+        """
+        Stop to work.
+
+        :param timeout: seconds to wait for the frame that is being computed; None: until it ends
+        """
         if self._bond is not None:
             self._bond.shutdown()
             self._bond = None
@@ -264,7 +260,8 @@ class ReconstructionNode(ManagedNode):
         if self._receiver is not None:
             self._receiver.unsubscribe()
         worker, self._worker = self._worker, None
-        return worker is None or worker.join(timeout)
+        if worker is not None:
+            worker.join(timeout)
 
     def _release(self) -> None:
         if self._outputs is not None:

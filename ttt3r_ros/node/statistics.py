@@ -38,18 +38,18 @@ class Snapshot:
     parts: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-@dataclass
 class Statistics:
     """Collects from several threads; times are of the monotonic clock, in seconds."""
 
-    _counts: Counter[str] = field(default_factory=Counter)
-    _received: deque[float] = field(default_factory=deque)  # of the last seconds
-    _published: deque[float] = field(default_factory=deque)
-    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
-    _processing: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
-    _parts: dict[str, deque[float]] = field(default_factory=dict)
-    _heard: float = field(default_factory=time.monotonic)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._received: deque[float] = deque()  # of the last seconds
+        self._published: deque[float] = deque()
+        self._latencies: deque[float] = deque(maxlen=_SAMPLES)
+        self._processing: deque[float] = deque(maxlen=_SAMPLES)
+        self._parts: dict[str, deque[float]] = {}
+        self._heard = time.monotonic()
+        self._lock = threading.Lock()
 
     def count(self, event: str, number: int = 1) -> None:
         """Count an event."""

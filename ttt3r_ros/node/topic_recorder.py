@@ -20,7 +20,6 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosbags.interfaces import (
-    Connection,
     Qos,
     QosDurability,
     QosHistory,
@@ -91,13 +90,10 @@ class TopicRecorder(Node):
             now = time.monotonic_ns()
             stamp = _stamp(data) if name in TOPICS else 0
             received.append((stamp, now))
-            self._write(connection, data)
+            self._writer.write(connection, time.time_ns(), data)
 
         self.create_subscription(kind, topic, write, qos, raw=True)
         return topic
-
-    def _write(self, connection: Connection, data: bytes) -> None:
-        self._writer.write(connection, time.time_ns(), data)
 
     def _say_ready(self) -> None:
         if all(self.count_publishers(topic) for topic in self._outputs):

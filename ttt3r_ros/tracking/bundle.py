@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from ttt3r_ros.geometry.se3 import inverse, orthonormalise
+from ttt3r_ros.tracking.pose import Array
 
-Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _NEAREST = 1e-3  # metres

@@ -133,16 +133,11 @@ class Mapper:
             self.focal.proceed()
         if due is None:
             return None
-        frame, sighting, landmarks, log_scale = (
-            due.frame,
-            due.sighting,
-            self.landmarks,
-            due.log_scale,
-        )
+        frame, sighting, landmarks = due.frame, due.sighting, self.landmarks
+        pose, log_scale = due.T_camera_world, due.log_scale
         landmarks.correct(self.shutter.readout)
         shift = readout_shift(sighting.pixels, sighting.before, len(frame.gray))
-        landmarks.add_keyframe(due.T_camera_world, sighting.rows, sighting.pixels, shift)
-        pose = due.T_camera_world
+        landmarks.add_keyframe(pose, sighting.rows, sighting.pixels, shift)
         if not due.calibrated:
             self.focal.look(frame.gray)
         if self._config.refine:

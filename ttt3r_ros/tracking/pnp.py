@@ -22,6 +22,7 @@ from ttt3r_ros.tracking.features import LEVELS, MOST_LEVELS, follow
 from ttt3r_ros.tracking.frame import TrackingFrame, check_image, gray_image
 from ttt3r_ros.tracking.mapper import Mapper, Sighting
 from ttt3r_ros.tracking.pose import Array, project, solve_pose
+from ttt3r_ros.tracking.scale import median_ratio
 from ttt3r_ros.tracking.shutter import readout_shift
 from ttt3r_ros.tracking.two_view import relative_pose
 
@@ -298,9 +299,7 @@ class PnpTracker:
         if doubted is not None and rotation_angle(found.motion @ inverse(doubted.motion)) < _APART:
             return None
         logger.info('the map is left behind: tracking goes on from image to image')
-        ratio = np.log(found.depth) - frame.look_up(pixels)
-        ratio = ratio[np.isfinite(ratio)]
-        scale = float(np.median(ratio)) if len(ratio) else 0.0
+        scale = median_ratio(np.log(found.depth) - frame.look_up(pixels), fewest=1)
         self._start(frame, network_pose, found.motion @ pose, scale)
         self._motion = found.motion
         return self._report('tracked', int(found.inliers.sum()), len(matches.pixels))

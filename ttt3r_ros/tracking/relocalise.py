@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ttt3r_ros.geometry.se3 import Transform, inverse
 from ttt3r_ros.tracking.frame import TrackingFrame
 from ttt3r_ros.tracking.pose import Array, solve_pose, viewing_rays
-from ttt3r_ros.tracking.scale import rescale_pose
+from ttt3r_ros.tracking.scale import median_ratio, rescale_pose
 
 _KEYPOINTS = 500
 _PLACES = 10
@@ -126,7 +126,5 @@ def _compare(
     inliers = solution.inliers
     T = solution.T_camera_world
     depth_here = (points[inliers] @ T[:3, :3].T + T[:3, 3])[:, 2]
-    ratio = np.log(depth_here) - frame.look_up(here[inliers])
-    ratio = ratio[np.isfinite(ratio)]
-    log_scale = float(np.median(ratio)) if len(ratio) else 0.0
+    log_scale = median_ratio(np.log(depth_here) - frame.look_up(here[inliers]), fewest=1)
     return Relocalisation(T, int(inliers.sum()), len(here), log_scale)

@@ -48,7 +48,7 @@ def rescale_pose(T_camera_world: Transform, log_scale: float, centre: Array) -> 
     return np.asarray(poses)
 
 
-def median_ratio(log_ratios: Array) -> float:
-    """Return the median of what is finite, or 0 where too little is."""
+def median_ratio(log_ratios: Array, fewest: int = _FEWEST) -> float:
+    """Return the median of what is finite, or 0 where fewer are."""
     finite = log_ratios[np.isfinite(log_ratios)]
-    return float(np.median(finite)) if len(finite) >= _FEWEST else 0.0
+    return float(np.median(finite)) if len(finite) >= fewest else 0.0

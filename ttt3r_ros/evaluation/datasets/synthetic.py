@@ -45,22 +45,27 @@ def fingerprint(size: tuple[int, int] = SIZE) -> str:
     return hashlib.sha256(picture.tobytes()).hexdigest()[:8]
 
 
-def _open(index: int, frames: int, store: Path, size: tuple[int, int]) -> FrameList:
-    made = _rendered(held_out_seed(_FIRST_SEED + index), frames, store, size)
+def as_recording(name: str, made: SyntheticSequence) -> FrameList:
+    """Let a rendered sequence be read as others are, with the truth; nothing is copied before."""
     return FrameList(
-        f'room-{index}',
+        name,
         [
             Frame(
                 number,
                 number / FRAME_RATE,
                 partial(_image, made, number),
-                made.T_world_camera[number],
+                pose,
                 partial(_depth, made, number),
             )
-            for number in range(frames)
+            for number, pose in enumerate(made.T_world_camera)
         ],
         intrinsics=made.intrinsics,
     )
+
+
+def _open(index: int, frames: int, store: Path, size: tuple[int, int]) -> FrameList:
+    made = _rendered(held_out_seed(_FIRST_SEED + index), frames, store, size)
+    return as_recording(f'room-{index}', made)
 
 
 def _rendered(seed: int, frames: int, store: Path, size: tuple[int, int]) -> SyntheticSequence:
