@@ -21,9 +21,13 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.callbacks: list = []
+        self.namespace, self.remapped = '', {}
 
     def resolve_topic_name(self, name: str) -> str:
-        return f'/{name}'
+        return self.remapped.get(name, f'{self.namespace}/{name}')
+
+    def get_namespace(self) -> str:
+        return self.namespace or '/'
 
     def create_subscription(self, _kind, topic, callback, _qos, **_):
         self.callbacks.append(callback)
@@ -68,6 +72,23 @@ def test_a_topic_of_another_type_is_the_reason_for_silence(transport, other):
     assert why.endswith(f' sensor_msgs/msg/{wanted}')
     publisher.topic_type = f'sensor_msgs/msg/{wanted}'
     assert received.why_silent() == ''
+
+
+@pytest.mark.parametrize('namespace', ['', '/robot'])
+@pytest.mark.parametrize(
+    ('remapped', 'expected'),
+    [
+        ({}, '{}/camera_info'),
+        ({'image': '/front/image_raw'}, '/front/camera_info'),
+        ({'image': '/image_raw'}, '/camera_info'),
+        ({'image': '/front/image_raw', 'camera_info': '/elsewhere'}, '/elsewhere'),
+        ({'camera_info': '/elsewhere'}, '/elsewhere'),
+    ],
+)
+def test_camera_info_lies_beside_the_images_unless_it_is_remapped(namespace, remapped, expected):
+    node = FakeNode()
+    node.namespace, node.remapped = namespace, remapped
+    assert receiver_for(node).info_topic == expected.format(namespace)
 
 
 @pytest.mark.parametrize('transport', ['raw', 'compressed'])

@@ -6,7 +6,8 @@ import cv2
 from harness import HEIGHT, WIDTH, image, picture
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
 
 from ttt3r_ros.geometry.camera import Intrinsics
 from ttt3r_ros.model.config import PRESETS
@@ -115,6 +116,30 @@ def test_useless_camera_info_is_a_warning_and_the_images_are_taken_as_they_are(c
     seen = client.newest('color/image')
     found = np.frombuffer(seen.data, np.uint8).reshape(seen.height, seen.width, 3)
     assert np.array_equal(found, fit_image(picture(3), PRESETS['small'], crop=True)[0])
+
+
+@pytest.mark.parametrize('image_qos', ['sensor_data', 'reliable'])
+def test_camera_info_is_heard_beside_a_remapped_image_also_best_effort(system, image_qos):
+    system.start(image_qos=image_qos, remaps=['image:=/front/image_raw'])
+    client, camera = system.client, Intrinsics.centred(WIDTH, HEIGHT, 90.0)
+    client.listen('depth/camera_info', 'odometry')
+    node, quality = client.node, ReliabilityPolicy.BEST_EFFORT
+    images = node.create_publisher(Image, '/front/image_raw', 5)
+    infos = node.create_publisher(
+        CameraInfo, '/front/camera_info', QoSProfile(depth=5, reliability=quality)
+    )
+    expected = fit_image(picture(3), PRESETS['small'], crop=True)[1].to_output(camera).matrix
+    stamps = count(50)
+
+    def is_known() -> bool:
+        infos.publish(info(camera))
+        images.publish(image(3, float(next(stamps))))
+        found = client.received['depth/camera_info']
+        return bool(found) and np.allclose(found[-1].k.reshape(3, 3), expected)
+
+    client.until(is_known, 'the camera')
+    (found,) = node.get_subscriptions_info_by_topic('/front/camera_info')
+    assert found.qos_profile.reliability == quality
 
 
 def test_a_calibration_file_takes_the_place_of_camera_info(system, write_calibration):

@@ -119,6 +119,18 @@ class ImageReceiver:
         compressed = self._kind is CompressedImage
         return f'{topic}/compressed' if compressed else topic
 
+    @property
+    def info_topic(self) -> str:
+        """
+        Full name of the topic `camera_info`.
+
+        As with image_transport it lies beside the images, unless it is remapped itself.
+        """
+        topic = self._node.resolve_topic_name('camera_info')
+        if topic != f'{self._node.get_namespace().rstrip("/")}/camera_info':
+            return topic
+        return self._node.resolve_topic_name('image').rpartition('/')[0] + '/camera_info'
+
     def subscribe(self) -> None:
         """Begin to receive."""
         self.queue = FrameQueue(self._config.input_queue)
@@ -130,13 +142,14 @@ class ImageReceiver:
         on_image = self._on_image if _TELLS_INFO else lambda msg: self._on_image(msg, {})
         # A group of their own: a slow service must not delay images.
         group = MutuallyExclusiveCallbackGroup()
-        # camera_info as the images: best effort loses what is sent before the two sides have met.
-        self._listeners = [
-            self._listen(self._kind, self.topic, on_image, depth, group),
-        ]
+        on_lower = None if self._must_be_reliable else self._tell_of_best_effort
+        self._listeners = [self._listen(self._kind, self.topic, on_image, depth, group, on_lower)]
         if not self._calibration.is_from_file:
-            on_info = self._calibration.take
-            self._listeners += [self._listen(CameraInfo, 'camera_info', on_info, 5, group)]
+            # As the images: best effort loses what is sent before the two sides have met.
+            take = self._calibration.take
+            self._listeners.append(
+                self._listen(CameraInfo, self.info_topic, take, 5, group, lambda: None)
+            )
         self._calibration.await_again()
 
     def _listen(
@@ -146,15 +159,8 @@ class ImageReceiver:
         callback: Callable[..., None],
         depth: int,
         group: MutuallyExclusiveCallbackGroup,
+        on_lower: Callable[[], None] | None,
     ) -> Listener:
-        def lowered() -> None:
-            name = self._node.resolve_topic_name(topic)
-            self._warn(
-                f'{name} best effort',
-                f'{name} is published best effort, and listened to so: input_queue cannot keep '
-                'what is lost on the way',
-            )
-
         return Listener(
             self._node,
             kind,
@@ -163,7 +169,14 @@ class ImageReceiver:
             depth,
             group=group,
             reliable=self._reliable,
-            on_lower=None if self._must_be_reliable else lowered,
+            on_lower=on_lower,
+        )
+
+    def _tell_of_best_effort(self) -> None:
+        self._warn(
+            f'{self.topic} best effort',
+            f'{self.topic} is published best effort, and listened to so: input_queue cannot keep '
+            'what is lost on the way',
         )
 
     @property
@@ -257,7 +270,7 @@ class ImageReceiver:
         return self._calibration.undistort(image)
 
     def _info_is_published(self) -> bool:
-        return bool(self._node.count_publishers(self._node.resolve_topic_name('camera_info')))
+        return bool(self._node.count_publishers(self.info_topic))
 
     def _on_image(self, msg: Any, info: Mapping[str, Any]) -> None:
         now = time.monotonic()
